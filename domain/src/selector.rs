@@ -1,0 +1,78 @@
+//! Label selectors as data.
+//!
+//! Owns what "selects" means. Never parses YAML; a selector that the API server would refuse cannot reach it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
+/// A label selector: every requirement must hold; without any, it selects everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    requirements: Vec<Requirement>,
+}
+
+/// One requirement of a selector on one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// The label is there and has one of these values.
+    In(String, BTreeSet<String>),
+    /// The label is missing or has none of these values.
+    NotIn(String, BTreeSet<String>),
+    /// The label is there.
+    Exists(String),
+    /// The label is missing.
+    DoesNotExist(String),
+}
+
+impl Requirement {
+    /// Whether the labels meet it.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Self::NotIn(key, values) => {
+                !labels.get(key).is_some_and(|value| values.contains(value))
+            }
+            Self::Exists(key) => labels.contains_key(key),
+            Self::DoesNotExist(key) => !labels.contains_key(key),
+        }
+    }
+}
+
+impl Selector {
+    /// A selector of these requirements.
+    pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
+        Self { requirements: requirements.into_iter().collect() }
+    }
+
+    /// Whether the labels meet every requirement.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.requirements.iter().all(|requirement| requirement.matches(labels))
+    }
+}
+
+/// Which Pods an Egress selects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppliedTo {
+    /// Pods with these labels.
+    pub pods: Option<Selector>,
+    /// Pods of namespaces with these labels.
+    pub namespaces: Option<Selector>,
+}
+
+impl AppliedTo {
+    /// Whether a Pod is selected: by both selectors where both are given, by none where none is.
+    pub fn selects(&self, pod: &Labels, namespace: &Labels) -> bool {
+        match (&self.pods, &self.namespaces) {
+            (None, None) => false,
+            (pods, namespaces) => {
+                pods.as_ref().is_none_or(|selector| selector.matches(pod))
+                    && namespaces.as_ref().is_none_or(|selector| selector.matches(namespace))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
