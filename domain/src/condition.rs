@@ -52,3 +52,41 @@ pub struct Condition {
     /// The generation of the object that was looked at.
     pub observed_generation: i64,
 }
+
+/// A condition as it stands in an object's status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What it speaks of.
+    pub kind: Type,
+    /// Whether it is so.
+    pub is_true: bool,
+    /// One word in `CamelCase`, for programs.
+    pub reason: String,
+    /// One sentence for people.
+    pub message: String,
+    /// The generation of the object that was looked at.
+    pub observed_generation: i64,
+    /// `lastTransitionTime` in Unix seconds: since when it is so, or not so.
+    pub since: i64,
+}
+
+/// What stands in the status after `new` has been decided at `now` (Unix seconds).
+///
+/// Everything comes from `new`, except that the time stays as it was while the condition does not change between true
+/// and false. So a result that is already in `old` needs no write.
+pub fn merge(old: &[Recorded], new: Condition, now: i64) -> Recorded {
+    let unchanged = old
+        .iter()
+        .find(|old| old.kind == new.kind && old.is_true == new.is_true);
+    Recorded {
+        kind: new.kind,
+        is_true: new.is_true,
+        reason: new.reason.to_owned(),
+        message: new.message,
+        observed_generation: new.observed_generation,
+        since: unchanged.map_or(now, |old| old.since),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
@@ -44,7 +45,9 @@ pub fn to_number(ip: IpAddr) -> u128 {
 /// The address that a number stands for; `None` if the family has no such address.
 pub fn from_number(family: Family, number: u128) -> Option<IpAddr> {
     match family {
-        Family::V4 => u32::try_from(number).ok().map(|bits| Ipv4Addr::from_bits(bits).into()),
+        Family::V4 => u32::try_from(number)
+            .ok()
+            .map(|bits| Ipv4Addr::from_bits(bits).into()),
         Family::V6 => Some(Ipv6Addr::from_bits(number).into()),
     }
 }
@@ -67,12 +70,18 @@ impl Cidr {
     /// The network of that prefix length around an address; `None` if the prefix is longer than the address.
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         let network = IpNetwork::new(address, prefix).ok()?;
-        Some(Self { network: network.network(), prefix })
+        Some(Self {
+            network: network.network(),
+            prefix,
+        })
     }
 
     /// The network of one address.
     pub fn host(address: IpAddr) -> Self {
-        Self { network: address, prefix: Family::of(address).bits() }
+        Self {
+            network: address,
+            prefix: Family::of(address).bits(),
+        }
     }
 
     /// First address.
@@ -94,9 +103,14 @@ impl Cidr {
     pub fn range(self) -> IpRange {
         let family = self.family();
         let host_bits = u32::from(family.bits() - self.prefix);
-        let mask = 1_u128.checked_shl(host_bits).map_or(u128::MAX, |size| size - 1);
+        let mask = 1_u128
+            .checked_shl(host_bits)
+            .map_or(u128::MAX, |size| size - 1);
         let end = from_number(family, to_number(self.network) | mask).unwrap_or(self.network);
-        IpRange { start: self.network, end }
+        IpRange {
+            start: self.network,
+            end,
+        }
     }
 
     /// Whether the address lies inside.
@@ -109,10 +123,14 @@ impl FromStr for Cidr {
     type Err = BadCidr;
 
     fn from_str(text: &str) -> Result<Self, BadCidr> {
-        let bad = || BadCidr { text: text.to_owned() };
+        let bad = || BadCidr {
+            text: text.to_owned(),
+        };
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
         let address = address.parse().map_err(|_| bad())?;
-        let prefix = prefix.parse().map_err(|_| bad())?;
+        // Rust's own parser of numbers would take "+5".
+        let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = prefix.parse().ok().filter(|_| is_number).ok_or_else(bad)?;
         Self::new(address, prefix).ok_or_else(bad)
     }
 }
@@ -169,6 +187,13 @@ impl IpRange {
         Ok(Self { start, end })
     }
 
+    /// The range between two numbers (see [`to_number`]); `None` if it is empty or leaves the family.
+    pub fn from_numbers(family: Family, numbers: &RangeInclusive<u128>) -> Option<Self> {
+        let start = from_number(family, *numbers.start())?;
+        let end = from_number(family, *numbers.end())?;
+        Self::new(start, end).ok()
+    }
+
     /// The range of one address.
     pub fn single(ip: IpAddr) -> Self {
         Self { start: ip, end: ip }
@@ -187,6 +212,11 @@ impl IpRange {
     /// Address family.
     pub fn family(self) -> Family {
         Family::of(self.start)
+    }
+
+    /// Its addresses as numbers (see [`to_number`]).
+    pub fn numbers(self) -> RangeInclusive<u128> {
+        to_number(self.start)..=to_number(self.end)
     }
 
     /// Whether the address lies inside.
@@ -225,20 +255,31 @@ impl FromStr for Mac {
     type Err = BadMac;
 
     fn from_str(text: &str) -> Result<Self, BadMac> {
-        let bad = || BadMac { text: text.to_owned() };
-        let bytes: Vec<u8> = text
-            .split(':')
-            .map(|byte| u8::from_str_radix(byte, 16))
-            .collect::<Result<_, _>>()
-            .map_err(|_| bad())?;
-        <[u8; 6]>::try_from(bytes).map(Self).map_err(|_| bad())
+        let bad = || BadMac {
+            text: text.to_owned(),
+        };
+        let mut parts = text.split(':');
+        let mut bytes = [0; 6];
+        for byte in &mut bytes {
+            *byte = parts.next().and_then(hex_byte).ok_or_else(bad)?;
+        }
+        parts
+            .next()
+            .is_none()
+            .then_some(Self(bytes))
+            .ok_or_else(bad)
     }
+}
+
+/// Exactly two hexadecimal digits (Rust's own parser of numbers would take "+5").
+fn hex_byte(text: &str) -> Option<u8> {
+    let is_pair = text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_pair.then(|| u8::from_str_radix(text, 16).ok()).flatten()
 }
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        f.write_str(&self.0.map(|byte| format!("{byte:02x}")).join(":"))
     }
 }
 

@@ -1,11 +1,27 @@
 //! Pools: which addresses there are, which are taken, which is next.
 //!
 //! Owns the rules of what is handed out. Never knows which Egress asked, nor writes anything.
+//!
+//! Start reading at [`Pool`]; what a range hands out at all is decided by `Range::usable`.
 
-use crate::name::PoolName;
-use crate::net::{Cidr, IpRange};
-use crate::selector::Selector;
+mod allocator;
+mod refusal;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use range_set_blaze::RangeSetBlaze;
+
+pub use self::allocator::{Pool, Usage};
+pub use self::refusal::{Refusal, Reservation};
+use crate::name::PoolName;
+use crate::net::{Cidr, Family, IpRange};
+use crate::selector::Selector;
+
+/// Addresses of one family as numbers; a run of any length is one entry.
+type Numbers = RangeSetBlaze<u128>;
 
 /// A pool as the user wrote it, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +42,28 @@ pub struct PoolSpec {
     pub nodes: Selector,
 }
 
+impl PoolSpec {
+    /// All addresses inside its ranges, whether handed out or not.
+    fn bounds(&self) -> BTreeMap<Family, Numbers> {
+        by_family(self.ranges.iter().map(|range| range.bounds()))
+    }
+
+    /// The subnet's router.
+    fn gateway(&self) -> Option<IpAddr> {
+        self.subnet.map(|subnet| subnet.gateway)
+    }
+
+    /// The addresses that no range hands out, whatever its own rule is.
+    fn withheld(&self) -> BTreeMap<Family, Numbers> {
+        by_family(
+            self.exclude
+                .iter()
+                .copied()
+                .chain(self.gateway().map(IpRange::single)),
+        )
+    }
+}
+
 /// One entry of `spec.ipRanges`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
@@ -33,6 +71,46 @@ pub enum Range {
     Cidr(Cidr),
     /// Every address from first to last.
     Span(IpRange),
+}
+
+impl Range {
+    /// From first to last address, reserved ones included.
+    pub fn bounds(self) -> IpRange {
+        match self {
+            Self::Cidr(cidr) => cidr.range(),
+            Self::Span(span) => span,
+        }
+    }
+
+    /// The addresses that this range hands out.
+    fn usable(self) -> RangeInclusive<u128> {
+        let all = self.bounds().numbers();
+        match self {
+            Self::Cidr(cidr) if cidr.family().bits() - cidr.prefix() > 1 => {
+                let last_reserved = u128::from(cidr.family() == Family::V4);
+                all.start() + 1..=all.end() - last_reserved
+            }
+            Self::Cidr(_) | Self::Span(_) => all,
+        }
+    }
+
+    /// Which one it is of the addresses that this range keeps back.
+    fn reservation(self, ip: IpAddr) -> Reservation {
+        if ip == self.bounds().start() {
+            Reservation::FirstAddress
+        } else {
+            Reservation::Broadcast
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cidr(cidr) => cidr.fmt(f),
+            Self::Span(span) => span.fmt(f),
+        }
+    }
 }
 
 /// `spec.subnetInfo`.
@@ -45,3 +123,35 @@ pub struct Subnet {
     /// VLAN id; `None` is untagged.
     pub vlan: Option<u16>,
 }
+
+/// The addresses that lie in ranges of both pools, IPv4 first, in ascending order and as few ranges as possible.
+/// Reserved and excluded addresses count too: two pools never share even these.
+pub fn overlaps(a: &PoolSpec, b: &PoolSpec) -> Vec<IpRange> {
+    let others = b.bounds();
+    let mut shared = Vec::new();
+    for (family, mine) in a.bounds() {
+        let both = others
+            .get(&family)
+            .map(|theirs| &mine & theirs)
+            .unwrap_or_default();
+        shared.extend(
+            both.ranges()
+                .filter_map(|run| IpRange::from_numbers(family, &run)),
+        );
+    }
+    shared
+}
+
+fn by_family(ranges: impl Iterator<Item = IpRange>) -> BTreeMap<Family, Numbers> {
+    let mut families: BTreeMap<Family, Numbers> = BTreeMap::new();
+    for range in ranges {
+        families
+            .entry(range.family())
+            .or_default()
+            .ranges_insert(range.numbers());
+    }
+    families
+}
+
+#[cfg(test)]
+mod tests;

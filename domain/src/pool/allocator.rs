@@ -1,0 +1,186 @@
+//! The allocator of one pool.
+//!
+//! Owns which addresses are free. Never handles single addresses of a range in bulk: a range is one run in a set, so a
+//! whole address family costs as little as one address.
+
+use std::net::IpAddr;
+
+use range_set_blaze::{Integer, UIntPlusOne};
+
+use super::{Numbers, PoolSpec, Range, Refusal};
+use crate::net::{Family, IpRange, from_number, to_number};
+
+/// The free and the taken addresses of one pool.
+///
+/// A call costs time in proportion to the number of the pool's ranges and to the logarithm of the number of runs of
+/// free addresses; how large the ranges are does not matter.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    spec: PoolSpec,
+    blocks: Vec<Block>,
+}
+
+/// How many addresses a pool has. Both figures stay at `i64::MAX` where they would exceed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Addresses that the pool hands out; those reserved, excluded, or its gateway's are not among them.
+    pub total: i64,
+    /// Those of them that are taken.
+    pub used: i64,
+}
+
+/// What one range hands out, without what an earlier range of the pool hands out already.
+#[derive(Debug, Clone)]
+struct Block {
+    family: Family,
+    usable: Numbers,
+    free: Numbers,
+}
+
+impl Pool {
+    /// The allocator of a pool of which nothing is taken yet.
+    pub fn new(spec: &PoolSpec) -> Self {
+        let mut unavailable = spec.withheld();
+        let block = |range: &Range| {
+            let family = range.bounds().family();
+            Block::new(*range, unavailable.entry(family).or_default())
+        };
+        Self {
+            blocks: spec.ranges.iter().map(block).collect(),
+            spec: spec.clone(),
+        }
+    }
+
+    /// Takes the next free address (see [`Pool::next_free`]); `None` when the pool is exhausted.
+    pub fn allocate(&mut self) -> Option<IpAddr> {
+        let ip = self.next_free()?;
+        self.claim(ip).ok()?;
+        Some(ip)
+    }
+
+    /// Takes exactly this address: a user's wish, or what an Egress had before a restart.
+    pub fn claim(&mut self, ip: IpAddr) -> Result<(), Refusal> {
+        self.refusal(ip).map_or(Ok(()), Err)?;
+        if let Some(block) = self.blocks.iter_mut().find(|block| block.has(ip)) {
+            block.free.remove(to_number(ip));
+        }
+        Ok(())
+    }
+
+    /// Gives an address back. One that is free, or that the pool does not hand out, is ignored.
+    pub fn release(&mut self, ip: IpAddr) {
+        if let Some(block) = self.blocks.iter_mut().find(|block| block.has(ip)) {
+            block.free.insert(to_number(ip));
+        }
+    }
+
+    /// Why [`Pool::claim`] would refuse the address; `None` if it is free.
+    pub fn refusal(&self, ip: IpAddr) -> Option<Refusal> {
+        match self.block_of(ip) {
+            None => Some(self.why_withheld(ip)),
+            Some(block) if block.is_free(ip) => None,
+            Some(_) => Some(Refusal::Taken {
+                ip,
+                pool: self.spec.name.clone(),
+            }),
+        }
+    }
+
+    /// Whether the address is handed out by this pool and taken.
+    pub fn is_taken(&self, ip: IpAddr) -> bool {
+        self.block_of(ip).is_some_and(|block| !block.is_free(ip))
+    }
+
+    /// How many addresses there are and how many are taken.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for block in &self.blocks {
+            let total = block.usable.len();
+            let mut used = total;
+            used -= block.free.len();
+            usage.total = usage.total.saturating_add(saturate(total));
+            usage.used = usage.used.saturating_add(saturate(used));
+        }
+        usage
+    }
+
+    /// The address that [`Pool::allocate`] would take: the lowest free one of the first range that has any, in the
+    /// order of the spec.
+    pub fn next_free(&self) -> Option<IpAddr> {
+        self.blocks
+            .iter()
+            .find_map(|block| from_number(block.family, block.free.first()?))
+    }
+
+    /// The first runs of free addresses in the order of allocation, at most so many.
+    pub fn free_ranges(&self, at_most: usize) -> Vec<IpRange> {
+        self.blocks
+            .iter()
+            .flat_map(Block::free_ranges)
+            .take(at_most)
+            .collect()
+    }
+
+    fn block_of(&self, ip: IpAddr) -> Option<&Block> {
+        self.blocks.iter().find(|block| block.has(ip))
+    }
+
+    /// Why an address is in none of the blocks.
+    fn why_withheld(&self, ip: IpAddr) -> Refusal {
+        let PoolSpec {
+            name,
+            ranges,
+            exclude,
+            ..
+        } = &self.spec;
+        let pool = name.clone();
+        let Some(&range) = ranges.iter().find(|range| range.bounds().contains(ip)) else {
+            return Refusal::Outside { ip, pool };
+        };
+        if self.spec.gateway() == Some(ip) {
+            return Refusal::Gateway { ip, pool };
+        }
+        if let Some(&entry) = exclude.iter().find(|entry| entry.contains(ip)) {
+            return Refusal::Excluded { ip, pool, entry };
+        }
+        Refusal::Reserved {
+            ip,
+            range,
+            why: range.reservation(ip),
+        }
+    }
+}
+
+impl Block {
+    /// The block of a range; what it hands out is added to what later ranges cannot.
+    fn new(range: Range, unavailable: &mut Numbers) -> Self {
+        let usable = &Numbers::from(range.usable()) - &*unavailable;
+        *unavailable |= &usable;
+        Self {
+            family: range.bounds().family(),
+            free: usable.clone(),
+            usable,
+        }
+    }
+
+    fn has(&self, ip: IpAddr) -> bool {
+        self.family == Family::of(ip) && self.usable.contains(to_number(ip))
+    }
+
+    fn is_free(&self, ip: IpAddr) -> bool {
+        self.family == Family::of(ip) && self.free.contains(to_number(ip))
+    }
+
+    fn free_ranges(&self) -> impl Iterator<Item = IpRange> {
+        self.free
+            .ranges()
+            .filter_map(|run| IpRange::from_numbers(self.family, &run))
+    }
+}
+
+fn saturate(count: <u128 as Integer>::SafeLen) -> i64 {
+    match count {
+        UIntPlusOne::UInt(count) => i64::try_from(count).unwrap_or(i64::MAX),
+        UIntPlusOne::MaxPlusOne => i64::MAX,
+    }
+}

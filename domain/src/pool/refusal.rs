@@ -1,0 +1,79 @@
+//! Why a pool does not give an address, in words for people.
+//!
+//! Owns the reasons and their messages. Never says what to do about the Egress that asked: its caller knows that.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use thiserror::Error;
+
+use super::Range;
+use crate::name::PoolName;
+use crate::net::IpRange;
+
+/// Why an address cannot be taken from a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// No range of the pool contains it.
+    #[error("{ip} is in no range of pool {pool}")]
+    Outside {
+        /// The address.
+        ip: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// A network of the pool contains it, but keeps it back, and no other range hands it out.
+    #[error("{ip} is the {why} of {range}, which is never handed out")]
+    Reserved {
+        /// The address.
+        ip: IpAddr,
+        /// The network that keeps it back.
+        range: Range,
+        /// Which of its addresses it is.
+        why: Reservation,
+    },
+    /// It is the router of the pool's subnet.
+    #[error("{ip} is the gateway of pool {pool}, which is never handed out")]
+    Gateway {
+        /// The address.
+        ip: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The user keeps it back.
+    #[error("{ip} is excluded from pool {pool} by {entry} in spec.exclude")]
+    Excluded {
+        /// The address.
+        ip: IpAddr,
+        /// The pool.
+        pool: PoolName,
+        /// The entry that contains it.
+        entry: IpRange,
+    },
+    /// It has been handed out already.
+    #[error("{ip} of pool {pool} is already taken")]
+    Taken {
+        /// The address.
+        ip: IpAddr,
+        /// The pool.
+        pool: PoolName,
+    },
+}
+
+/// Which address of a network is kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reservation {
+    /// The first, which stands for the network itself (IPv4) or for any of its routers (IPv6, RFC 4291 section 2.6.1).
+    FirstAddress,
+    /// The last of an IPv4 network.
+    Broadcast,
+}
+
+impl fmt::Display for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstAddress => "first address",
+            Self::Broadcast => "broadcast address",
+        })
+    }
+}
