@@ -1,1 +1,418 @@
-//! Being written.
+//! One node's view of the cluster, and what follows for its datapath and its reports.
+//!
+//! Owns the agent's index: facts come in one by one, and what each touches is planned anew, nothing else. Never sees
+//! other nodes' Pods, never talks to the kernel or the API.
+//!
+//! Start at [`Index::apply`], then [`Index::take_changes`].
+
+mod cluster;
+mod selection;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::datapath::{Change, Element, diff, identity};
+use crate::egress::{Egress, Mode};
+use crate::name::{EgressName, NamespaceName, NodeName, PodName, PoolName};
+use crate::net::{Cidr, Family};
+use crate::ownership::{self, Holding, Membership, Report};
+use crate::selector::{Labels, Selector};
+
+pub use cluster::ClusterNode;
+use cluster::Cluster;
+pub use selection::Pod;
+use selection::Selection;
+
+/// An Egress and what its status says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressFact {
+    /// The spec.
+    pub egress: Egress,
+    /// `status.candidates`.
+    pub candidates: Vec<NodeName>,
+    /// `status.egressNode` and `status.egressIP`.
+    pub reported: Option<Holding>,
+}
+
+/// Something that is so, or is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// An Egress was made or changed.
+    Egress(Box<EgressFact>),
+    /// An Egress is gone.
+    EgressGone(EgressName),
+    /// A pool was made or its node selector changed.
+    Pool(PoolName, Selector),
+    /// A pool is gone.
+    PoolGone(PoolName),
+    /// A Pod of this node was made or changed.
+    Pod(Pod),
+    /// A Pod of this node is gone, has ended, or has no address of its own.
+    PodGone(PodName),
+    /// A namespace was made or its labels changed.
+    Namespace(NamespaceName, Labels),
+    /// A namespace is gone.
+    NamespaceGone(NamespaceName),
+    /// A node was made or changed.
+    Node(Box<ClusterNode>),
+    /// A node is gone.
+    NodeGone(NodeName),
+    /// The Service networks, all of them.
+    ServiceCidrs(Vec<Cidr>),
+    /// The addresses on this node's links, without Egret's own.
+    LocalAddresses(BTreeSet<IpAddr>),
+    /// The nodes whose agents answer.
+    Alive {
+        /// They, this node among them.
+        nodes: BTreeSet<NodeName>,
+        /// Whether silence may be taken for absence.
+        settled: bool,
+    },
+}
+
+/// What is planned together, because one fact decides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    /// Excepted destinations and tunnel peers.
+    Cluster,
+    /// The gateway of one egress IP.
+    EgressIp(IpAddr),
+    /// The way of one Pod address.
+    PodIp(IpAddr),
+}
+
+/// An Egress in the index.
+#[derive(Debug)]
+struct Tracked {
+    fact: EgressFact,
+    /// The holder named last, by the status or by this agent.
+    last: Option<NodeName>,
+    /// The holder now.
+    holder: Option<NodeName>,
+}
+
+impl Tracked {
+    /// The egress IP in force: a pooled one only once the operator has given it nodes.
+    fn egress_ip(&self) -> Option<IpAddr> {
+        let EgressFact { egress, candidates, .. } = &self.fact;
+        let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
+        egress.spec_ip().filter(|_| in_force)
+    }
+
+    fn holding(&self) -> Option<Holding> {
+        let node = self.holder.clone()?;
+        Some(Holding { node, egress_ip: self.egress_ip() })
+    }
+}
+
+/// One node's view of the cluster.
+#[derive(Debug)]
+pub struct Index {
+    me: NodeName,
+    selection: Selection,
+    cluster: Cluster,
+    pools: BTreeMap<PoolName, Selector>,
+    egresses: BTreeMap<EgressName, Tracked>,
+    by_ip: BTreeMap<IpAddr, BTreeSet<EgressName>>,
+    local_addresses: BTreeSet<IpAddr>,
+    membership: Membership,
+    planned: BTreeMap<Unit, BTreeSet<Element>>,
+    touched: BTreeSet<Unit>,
+    to_report: BTreeSet<EgressName>,
+}
+
+impl Index {
+    /// The view of a node that knows nothing yet; `except` are destinations that always keep their path.
+    pub fn new(me: NodeName, except: Vec<Cidr>) -> Self {
+        let alive = BTreeSet::from([me.clone()]);
+        Self {
+            membership: Membership { me: me.clone(), alive, known: 0, settled: false },
+            me,
+            selection: Selection::default(),
+            cluster: Cluster::new(except),
+            pools: BTreeMap::new(),
+            egresses: BTreeMap::new(),
+            by_ip: BTreeMap::new(),
+            local_addresses: BTreeSet::new(),
+            planned: BTreeMap::new(),
+            touched: BTreeSet::from([Unit::Cluster]),
+            to_report: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in one fact.
+    pub fn apply(&mut self, fact: Fact) {
+        match fact {
+            Fact::Egress(fact) => self.set_egress(*fact),
+            Fact::EgressGone(name) => self.remove_egress(&name),
+            Fact::Pool(name, nodes) => {
+                self.pools.insert(name, nodes);
+            }
+            Fact::PoolGone(name) => {
+                self.pools.remove(&name);
+            }
+            Fact::Pod(pod) => {
+                let touched = self.selection.set_pod(pod);
+                self.touch_pods(touched);
+            }
+            Fact::PodGone(name) => {
+                let touched = self.selection.remove_pod(&name);
+                self.touch_pods(touched);
+            }
+            Fact::Namespace(name, labels) => {
+                let touched = self.selection.set_namespace(name, labels);
+                self.touch_pods(touched);
+            }
+            Fact::NamespaceGone(name) => {
+                let touched = self.selection.remove_namespace(&name);
+                self.touch_pods(touched);
+            }
+            Fact::Node(node) => self.set_node(*node),
+            Fact::NodeGone(name) => self.remove_node(&name),
+            Fact::ServiceCidrs(cidrs) => {
+                self.cluster.set_service_cidrs(cidrs);
+                self.touched.insert(Unit::Cluster);
+            }
+            Fact::LocalAddresses(addresses) => self.set_local_addresses(addresses),
+            Fact::Alive { nodes, settled } => self.set_alive(nodes, settled),
+        }
+    }
+
+    /// What changes in the kernel for the facts taken in since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.into_iter().flat_map(|unit| self.replan(unit)).collect()
+    }
+
+    /// All that should stand in the kernel, as of the last [`Self::take_changes`].
+    pub fn planned(&self) -> BTreeSet<Element> {
+        self.planned.values().flatten().copied().collect()
+    }
+
+    /// What this node has to say in the status of Egresses that changed since the last call.
+    pub fn take_reports(&mut self) -> Vec<(EgressName, Report)> {
+        std::mem::take(&mut self.to_report)
+            .into_iter()
+            .filter_map(|name| self.report(&name).map(|report| (name, report)))
+            .collect()
+    }
+
+    /// What this node has to say in the status of one Egress, if the status does not say it yet.
+    pub fn report(&self, name: &EgressName) -> Option<Report> {
+        let tracked = self.egresses.get(name)?;
+        ownership::report(&self.me, tracked.holding().as_ref(), tracked.fact.reported.as_ref())
+    }
+
+    /// The egress IPs that this node holds.
+    pub fn held(&self) -> BTreeSet<IpAddr> {
+        self.by_ip.keys().copied().filter(|ip| self.is_held_here(*ip)).collect()
+    }
+
+    /// How many of this node's Pod addresses an Egress selects.
+    pub fn pods_served(&self) -> usize {
+        self.planned
+            .iter()
+            .filter(|(unit, elements)| matches!(unit, Unit::PodIp(_)) && !elements.is_empty())
+            .count()
+    }
+
+    /// The Egresses that select a Pod of this node which uses another one.
+    pub fn overlapped(&self) -> BTreeSet<EgressName> {
+        self.selection.overlapped()
+    }
+
+    /// The nodes to gossip with, and their addresses.
+    pub fn peers(&self) -> BTreeMap<NodeName, IpAddr> {
+        self.cluster.addresses(&self.me)
+    }
+
+    fn touch_pods(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.touched.extend(addresses.into_iter().map(Unit::PodIp));
+    }
+
+    fn set_egress(&mut self, fact: EgressFact) {
+        let name = fact.egress.name.clone();
+        let before = self.egresses.remove(&name);
+        let is_same = before.as_ref().is_some_and(|old| old.fact.egress.uid == fact.egress.uid);
+        self.forget_ip(&name, before.as_ref().and_then(Tracked::egress_ip));
+        let last = before
+            .filter(|old| is_same && (old.fact.reported == fact.reported || fact.reported.is_none()))
+            .and_then(|old| old.last)
+            .or_else(|| fact.reported.as_ref().map(|reported| reported.node.clone()));
+        let touched = self.selection.set_egress(&fact.egress);
+        self.touch_pods(touched);
+        let tracked = Tracked { fact, last, holder: None };
+        if let Some(ip) = tracked.egress_ip() {
+            self.by_ip.entry(ip).or_default().insert(name.clone());
+        }
+        self.egresses.insert(name.clone(), tracked);
+        self.touch_users(&name);
+        self.reconsider(&name);
+        self.touch_egress_ip(&name);
+    }
+
+    fn remove_egress(&mut self, name: &EgressName) {
+        self.touch_users(name);
+        let before = self.egresses.remove(name);
+        self.forget_ip(name, before.and_then(|old| old.egress_ip()));
+        let touched = self.selection.remove_egress(name);
+        self.touch_pods(touched);
+    }
+
+    fn forget_ip(&mut self, name: &EgressName, ip: Option<IpAddr>) {
+        let Some(ip) = ip else { return };
+        self.touched.insert(Unit::EgressIp(ip));
+        if let Some(names) = self.by_ip.get_mut(&ip) {
+            names.remove(name);
+            if names.is_empty() {
+                self.by_ip.remove(&ip);
+            }
+        }
+    }
+
+    fn touch_users(&mut self, name: &EgressName) {
+        let users = self.selection.users_of(name);
+        self.touch_pods(users);
+    }
+
+    fn touch_egress_ip(&mut self, name: &EgressName) {
+        let ip = self.egresses.get(name).and_then(Tracked::egress_ip);
+        self.touched.extend(ip.map(Unit::EgressIp));
+    }
+
+    /// Names the holder of one Egress anew.
+    fn reconsider(&mut self, name: &EgressName) {
+        self.to_report.insert(name.clone());
+        let Some(tracked) = self.egresses.get(name) else { return };
+        let holder = self.holder_of(tracked);
+        if holder == tracked.holder {
+            return;
+        }
+        if let Some(tracked) = self.egresses.get_mut(name) {
+            tracked.last = holder.clone().or_else(|| tracked.last.take());
+            tracked.holder = holder;
+        }
+        self.touch_egress_ip(name);
+        self.touch_users(name);
+    }
+
+    fn reconsider_all(&mut self) {
+        let names: Vec<_> = self.egresses.keys().cloned().collect();
+        for name in &names {
+            self.reconsider(name);
+        }
+    }
+
+    fn holder_of(&self, tracked: &Tracked) -> Option<NodeName> {
+        let ip = tracked.egress_ip()?;
+        let EgressFact { egress, candidates, reported } = &tracked.fact;
+        match &egress.mode {
+            Mode::Static { .. } => ownership::static_holder(
+                self.local_addresses.contains(&ip),
+                reported.as_ref().map(|reported| &reported.node),
+                &self.membership,
+            ),
+            Mode::Pooled { pool, .. } => {
+                ownership::holder(candidates, tracked.last.as_ref(), &self.membership, || {
+                    self.eligible(pool, ip)
+                })
+            }
+        }
+    }
+
+    /// All nodes that the pool allows, in the order that every agent computes alike.
+    fn eligible(&self, pool: &PoolName, ip: IpAddr) -> Vec<NodeName> {
+        let nodes = self.pools.get(pool);
+        nodes.map(|nodes| self.cluster.ranked(pool, nodes, ip)).unwrap_or_default()
+    }
+
+    fn set_node(&mut self, node: ClusterNode) {
+        if self.cluster.set_node(node) {
+            self.nodes_changed();
+        }
+    }
+
+    fn remove_node(&mut self, name: &NodeName) {
+        self.cluster.remove_node(name);
+        self.nodes_changed();
+    }
+
+    fn nodes_changed(&mut self) {
+        self.touched.insert(Unit::Cluster);
+        self.membership.known = self.cluster.linux_nodes();
+        self.touched.extend(self.by_ip.keys().copied().map(Unit::EgressIp));
+        self.reconsider_all();
+    }
+
+    fn set_local_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
+        let changed: Vec<_> = self.local_addresses.symmetric_difference(&addresses).copied().collect();
+        self.local_addresses = addresses;
+        let names = changed.iter().filter_map(|ip| self.by_ip.get(ip)).flatten().cloned();
+        for name in names.collect::<Vec<_>>() {
+            self.reconsider(&name);
+        }
+    }
+
+    fn set_alive(&mut self, nodes: BTreeSet<NodeName>, settled: bool) {
+        self.membership.alive = nodes;
+        self.membership.alive.insert(self.me.clone());
+        self.membership.settled = settled;
+        self.reconsider_all();
+    }
+
+    fn is_held_here(&self, ip: IpAddr) -> bool {
+        self.sharing(ip).any(|tracked| tracked.holder.as_ref() == Some(&self.me))
+    }
+
+    fn sharing(&self, ip: IpAddr) -> impl Iterator<Item = &Tracked> {
+        let names = self.by_ip.get(&ip).into_iter().flatten();
+        names.filter_map(|name| self.egresses.get(name))
+    }
+
+    fn replan(&mut self, unit: Unit) -> Vec<Change> {
+        let should = match unit {
+            Unit::Cluster => self.cluster.elements(),
+            Unit::EgressIp(ip) => self.gateway_elements(ip),
+            Unit::PodIp(ip) => self.pod_element(ip).into_iter().collect(),
+        };
+        let is = self.planned.remove(&unit).unwrap_or_default();
+        let changes = diff(&is, &should);
+        if !should.is_empty() {
+            self.planned.insert(unit, should);
+        }
+        changes
+    }
+
+    fn gateway_elements(&self, egress_ip: IpAddr) -> BTreeSet<Element> {
+        let identity = identity(egress_ip);
+        if self.is_held_here(egress_ip) {
+            let pooled = self.sharing(egress_ip).any(|tracked| !tracked.fact.egress.is_static());
+            let answered = [Element::Guard(egress_ip), Element::Address(egress_ip)];
+            return std::iter::once(Element::Gateway { identity, egress_ip })
+                .chain(answered.into_iter().filter(|_| pooled))
+                .collect();
+        }
+        let node = self.sharing(egress_ip).find_map(|tracked| tracked.holder.as_ref());
+        node.and_then(|node| self.cluster.address_of(node, Family::of(egress_ip)))
+            .map(|node| Element::Forward { identity, node })
+            .into_iter()
+            .collect()
+    }
+
+    /// The way of a Pod address: that of the first Egress that selects it and is not of the other family.
+    fn pod_element(&self, pod: IpAddr) -> Option<Element> {
+        let choices = self.selection.choices_of(pod);
+        let mut egress_ips = choices
+            .filter_map(|name| self.egresses.get(name))
+            .map(|tracked| (tracked.egress_ip(), tracked.fact.egress.spec_ip()))
+            .filter(|(_, spec)| spec.is_none_or(|ip| Family::of(ip) == Family::of(pod)));
+        let (egress_ip, _) = egress_ips.next()?;
+        Some(match egress_ip {
+            Some(egress_ip) if self.is_held_here(egress_ip) => Element::Local { pod, egress_ip },
+            egress_ip => Element::Remote { pod, identity: egress_ip.map(identity) },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

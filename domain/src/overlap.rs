@@ -1,1 +1,37 @@
-//! Being written.
+//! Which Egress a Pod uses when several select it.
+//!
+//! Owns the order of precedence, the same on every node. Never decides whether an Egress selects a Pod.
+
+use std::cmp::Reverse;
+
+use crate::egress::Egress;
+use crate::name::EgressName;
+
+/// An Egress's place among those that select the same Pod: the smallest wins.
+///
+/// Highest priority first, then the oldest, then the first by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Precedence {
+    priority: Reverse<i32>,
+    created: i64,
+    name: EgressName,
+}
+
+impl Precedence {
+    /// The place of this Egress.
+    pub fn of(egress: &Egress) -> Self {
+        Self {
+            priority: Reverse(egress.priority),
+            created: egress.created,
+            name: egress.name.clone(),
+        }
+    }
+
+    /// The Egress whose place it is.
+    pub fn egress(&self) -> &EgressName {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests;
