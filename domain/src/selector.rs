@@ -43,12 +43,16 @@ impl Requirement {
 impl Selector {
     /// A selector of these requirements.
     pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
-        Self { requirements: requirements.into_iter().collect() }
+        Self {
+            requirements: requirements.into_iter().collect(),
+        }
     }
 
     /// Whether the labels meet every requirement.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.requirements.iter().all(|requirement| requirement.matches(labels))
+        self.requirements
+            .iter()
+            .all(|requirement| requirement.matches(labels))
     }
 }
 
@@ -68,7 +72,9 @@ impl AppliedTo {
             (None, None) => false,
             (pods, namespaces) => {
                 pods.as_ref().is_none_or(|selector| selector.matches(pod))
-                    && namespaces.as_ref().is_none_or(|selector| selector.matches(namespace))
+                    && namespaces
+                        .as_ref()
+                        .is_none_or(|selector| selector.matches(namespace))
             }
         }
     }
