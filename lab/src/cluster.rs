@@ -1,0 +1,348 @@
+//! A running lab: its processes, its nodes' power, its cables, its Pods; what each command does to it.
+//!
+//! Owns the handles. Each operation is a short sequence of steps of other modules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::control::{NetRequest, NodeStatus, PodRequest, Reply, Request, Status};
+use crate::control_plane;
+use crate::kubelet::{Kubelet, PowerError};
+use crate::netns::CommandError;
+use crate::partition::{Partition, Sides};
+use crate::process::{Launch, Order, OrderError, Process};
+use crate::spec::LabSpec;
+use crate::topology::{Endpoint, NodeId, PodKey};
+use crate::underlay;
+
+/// How long Pods may take to run or go.
+const POD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why an operation was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No such node.
+    #[error("{0} is not in this lab: it has node-1 to node-{1}")]
+    NoNode(NodeId, u8),
+    /// No such process.
+    #[error("no process {0:?} in this lab: `hack/lab status` lists them")]
+    NoProcess(String),
+    /// The node is off.
+    #[error("{0} is off: `hack/lab node on {0}` first")]
+    NodeOff(NodeId),
+    /// The API server refused or is away.
+    #[error("the API server did not do it: {0}")]
+    Api(#[from] kube::Error),
+    /// A command of the system failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A process did not obey.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A node's power was not changed.
+    #[error(transparent)]
+    Power(#[from] PowerError),
+    /// Pods did not run or go in time.
+    #[error(
+        "{what} within {POD_PATIENCE:?}: `hack/lab logs` and `hack/lab kubectl get pods -A` may say why"
+    )]
+    TooSlow {
+        /// What was waited for.
+        what: String,
+    },
+}
+
+/// The handles of a running lab.
+pub struct Cluster {
+    spec: Arc<LabSpec>,
+    client: Client,
+    kubelet: Kubelet,
+    processes: BTreeMap<String, (Option<NodeId>, Process)>,
+    partition: Mutex<Partition>,
+}
+
+impl Cluster {
+    /// A lab whose control plane is up.
+    pub fn new(spec: Arc<LabSpec>, client: Client, kubelet: Kubelet) -> Self {
+        let partition = Mutex::new(Partition::default());
+        Self {
+            spec,
+            client,
+            kubelet,
+            processes: BTreeMap::new(),
+            partition,
+        }
+    }
+
+    /// Notes a process that is being kept; those of a node share its power.
+    pub fn adopt(&mut self, name: &str, node: Option<NodeId>, process: Process) {
+        self.processes.insert(name.to_owned(), (node, process));
+    }
+
+    /// Starts to keep a process on a node.
+    pub fn run_on(&mut self, node: NodeId, launch: Launch) {
+        let name = launch.name.clone();
+        self.adopt(&name, Some(node), Process::keep(launch));
+    }
+
+    /// Does what was asked; a refusal is an answer in words.
+    pub async fn answer(&self, request: Request) -> Reply {
+        let result = match request {
+            Request::Down => Ok(Reply::Done),
+            Request::Status => Ok(Reply::Status(self.status())),
+            Request::RunPods(pods) => self.run_pods(&pods).await.map(Reply::Addresses),
+            Request::RemovePod(pod) => self.remove_pod(&pod).await.map(|()| Reply::Done),
+            Request::Power { node, on } => self.power(node, on).await.map(|()| Reply::Done),
+            Request::Process { name, order } => {
+                self.order(&name, order).await.map(|()| Reply::Done)
+            }
+            Request::Net(net) => self.net(net).await.map(|()| Reply::Done),
+            Request::AwaitApi => self.await_api().await.map(|()| Reply::Done),
+        };
+        result.unwrap_or_else(|error| Reply::Failed(error.to_string()))
+    }
+
+    async fn await_api(&self) -> Result<(), ClusterError> {
+        let answer = control_plane::answers(&self.client);
+        let slow = |_| ClusterError::TooSlow {
+            what: "the API server did not answer".to_owned(),
+        };
+        tokio::time::timeout(POD_PATIENCE, answer)
+            .await
+            .map_err(slow)
+    }
+
+    fn status(&self) -> Status {
+        let powered = self.kubelet.powered.borrow().clone();
+        let running = self.kubelet.running.borrow().clone();
+        let nodes = self.spec.node_ids().map(|name| NodeStatus {
+            name,
+            address: name.address(),
+            powered: powered.contains(&name),
+            pods: running
+                .values()
+                .filter(|(_, address)| is_on(*address, name))
+                .count(),
+        });
+        let processes = self.processes.iter();
+        Status {
+            nodes: nodes.collect(),
+            processes: processes
+                .map(|(name, (_, one))| (name.clone(), one.state()))
+                .collect(),
+        }
+    }
+
+    async fn run_pods(&self, pods: &[PodRequest]) -> Result<Vec<Ipv4Addr>, ClusterError> {
+        for pod in pods {
+            self.known(pod.node)?;
+            if !self.kubelet.powered.borrow().contains(&pod.node) {
+                return Err(ClusterError::NodeOff(pod.node));
+            }
+        }
+        let namespaces: BTreeSet<&str> = pods.iter().map(|pod| pod.namespace.as_str()).collect();
+        for namespace in namespaces {
+            self.ensure_namespace(namespace).await?;
+        }
+        let uids: Vec<String> = stream::iter(pods.to_vec().into_iter().map(|pod| self.create(pod)))
+            .buffered(16)
+            .try_collect()
+            .await?;
+        let wanted: Vec<(PodKey, String)> = pods.iter().map(PodRequest::key).zip(uids).collect();
+        self.addresses_of(&wanted).await
+    }
+
+    async fn ensure_namespace(&self, name: &str) -> Result<(), ClusterError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        if api.get_opt(name).await?.is_some() {
+            return Ok(());
+        }
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let object = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        match api.create(&PostParams::default(), &object).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            result => Ok(result.map(drop)?),
+        }
+    }
+
+    /// Creates a Pod; in a new namespace only once the controllers have made its ServiceAccount.
+    async fn create(&self, pod: PodRequest) -> Result<String, ClusterError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let object: Pod = serde_json::from_value(manifest(&pod)).map_err(kube::Error::SerdeError)?;
+        let deadline = tokio::time::Instant::now() + POD_PATIENCE;
+        loop {
+            match api.create(&PostParams::default(), &object).await {
+                Err(kube::Error::Api(status))
+                    if status.is_forbidden()
+                        && status.message.contains("serviceaccount")
+                        && tokio::time::Instant::now() < deadline => {}
+                result => return Ok(result?.metadata.uid.unwrap_or_default()),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn addresses_of(
+        &self,
+        wanted: &[(PodKey, String)],
+    ) -> Result<Vec<Ipv4Addr>, ClusterError> {
+        let mut running = self.kubelet.running.clone();
+        let found = running.wait_for(|running| {
+            wanted
+                .iter()
+                .all(|(pod, uid)| running.get(pod).is_some_and(|(found, _)| found == uid))
+        });
+        match tokio::time::timeout(POD_PATIENCE, found).await {
+            Ok(Ok(running)) => Ok(wanted
+                .iter()
+                .filter_map(|(pod, _)| running.get(pod).map(|(_, address)| *address))
+                .collect()),
+            _ => Err(ClusterError::TooSlow {
+                what: format!("{} Pods did not run", wanted.len()),
+            }),
+        }
+    }
+
+    async fn remove_pod(&self, pod: &PodKey) -> Result<(), ClusterError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        api.delete(&pod.name, &DeleteParams::default().grace_period(0))
+            .await?;
+        let mut running = self.kubelet.running.clone();
+        let gone = running.wait_for(|running| !running.contains_key(pod));
+        match tokio::time::timeout(POD_PATIENCE, gone).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(ClusterError::TooSlow {
+                what: format!("{pod} did not go"),
+            }),
+        }
+    }
+
+    fn known(&self, node: NodeId) -> Result<(), ClusterError> {
+        if self.spec.node_ids().any(|known| known == node) {
+            return Ok(());
+        }
+        Err(ClusterError::NoNode(node, self.spec.nodes))
+    }
+
+    /// Off: the port first, then everything that runs there. On: a boot, then its processes.
+    async fn power(&self, node: NodeId, on: bool) -> Result<(), ClusterError> {
+        self.known(node)?;
+        if self.kubelet.powered.borrow().contains(&node) == on {
+            return Ok(());
+        }
+        if on {
+            self.kubelet.power(node, true).await?;
+            return self.order_on(node, Order::Start).await;
+        }
+        let (unplugged, halted) =
+            tokio::join!(underlay::unplug(node), self.order_on(node, Order::Halt));
+        unplugged?;
+        halted?;
+        Ok(self.kubelet.power(node, false).await?)
+    }
+
+    async fn order_on(&self, node: NodeId, order: Order) -> Result<(), ClusterError> {
+        let there = self
+            .processes
+            .values()
+            .filter(|(place, _)| *place == Some(node));
+        all(there.map(|(_, process)| process.order(order))).await
+    }
+
+    async fn order(&self, name: &str, order: Order) -> Result<(), ClusterError> {
+        let below = format!("{name}/");
+        let mut chosen = Vec::new();
+        for (found, (node, process)) in &self.processes {
+            if found == name || found.starts_with(&below) {
+                chosen.push(self.reachable(*node).map(|()| process)?);
+            }
+        }
+        if chosen.is_empty() {
+            return Err(ClusterError::NoProcess(name.to_owned()));
+        }
+        all(chosen.into_iter().map(|process| process.order(order))).await
+    }
+
+    fn reachable(&self, node: Option<NodeId>) -> Result<(), ClusterError> {
+        match node {
+            Some(node) if !self.kubelet.powered.borrow().contains(&node) => {
+                Err(ClusterError::NodeOff(node))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn net(&self, request: NetRequest) -> Result<(), ClusterError> {
+        let mut current = self.partition.lock().await;
+        let next = self.cables(current.clone(), request)?;
+        underlay::set_partition(&next).await?;
+        *current = next;
+        Ok(())
+    }
+
+    fn cables(&self, now: Partition, request: NetRequest) -> Result<Partition, ClusterError> {
+        Ok(match request {
+            NetRequest::Cut { from, to, one_way } => now.cut(&self.sides(from, to)?, one_way),
+            NetRequest::Heal { from, to, .. } if from.is_empty() && to.is_empty() => now.heal_all(),
+            NetRequest::Heal { from, to, one_way } => now.heal(&self.sides(from, to)?, one_way),
+            NetRequest::Uplink { node, up } => {
+                self.known(node)?;
+                now.uplink(node, up)
+            }
+        })
+    }
+
+    fn sides(&self, from: Vec<Endpoint>, to: Vec<Endpoint>) -> Result<Sides, ClusterError> {
+        for endpoint in from.iter().chain(&to) {
+            if let Endpoint::Node(node) = endpoint {
+                self.known(*node)?;
+            }
+        }
+        Ok(Sides::new(
+            from.into_iter().collect(),
+            to.into_iter().collect(),
+            self.spec.nodes,
+        ))
+    }
+}
+
+/// Waits for all, then tells the first failure.
+async fn all<E: Into<ClusterError>>(
+    orders: impl Iterator<Item = impl Future<Output = Result<(), E>>>,
+) -> Result<(), ClusterError> {
+    join_all(orders)
+        .await
+        .into_iter()
+        .collect::<Result<(), E>>()
+        .map_err(Into::into)
+}
+
+fn is_on(address: Ipv4Addr, node: NodeId) -> bool {
+    node.address() == address || node.pod_addresses().any(|one| one == address)
+}
+
+fn manifest(pod: &PodRequest) -> serde_json::Value {
+    json!({
+        "metadata": {"name": pod.name, "labels": pod.labels},
+        "spec": {
+            "nodeName": pod.node.to_string(),
+            "containers": [{"name": "pause", "image": "registry.k8s.io/pause:3.10"}],
+        },
+    })
+}

@@ -1,0 +1,183 @@
+//! Commands that run inside the lab: `exec`, `kubectl`, `curl`, `stream`, `seen`.
+//!
+//! Each enters the lab's namespaces first. Other programs also get its PIDs, so that they end with
+//! the lab; requests are made by this process itself.
+
+use std::io::{IsTerminal, Write};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use egret_lab::control::Control;
+use egret_lab::credentials::User;
+use egret_lab::home::Home;
+use egret_lab::isolation::exit_code;
+use egret_lab::namespace::{Depth, enter};
+use egret_lab::request::{self, Family};
+use egret_lab::stream::Stream;
+use egret_lab::topology::{PodKey, Target};
+use egret_lab::underlay::SEEN_TABLE;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments;
+
+const CURL_LIMIT: Duration = Duration::from_secs(3);
+
+fn go_in(home: &Home, target: &Target, depth: Depth) -> Result<()> {
+    let supervisor = Control::connect(home)?.supervisor()?;
+    Ok(enter(supervisor, target, depth)?)
+}
+
+/// One thread only: a process that has entered other PIDs cannot have more.
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+/// Runs a command at a target with this process's input and output.
+pub(crate) fn exec(home: &Home, target: &Target, line: &[String]) -> Result<i32> {
+    go_in(home, target, Depth::All)?;
+    runtime()?.block_on(attend(command(home, line)))
+}
+
+/// Runs kubectl in the lab.
+pub(crate) fn kubectl(home: &Home, args: &[String]) -> Result<i32> {
+    let spec = home
+        .read_spec()
+        .or_else(|_| bail!(egret_lab::control::ControlError::NotUp))?;
+    let program = spec.kubectl.display().to_string();
+    let line: Vec<String> = std::iter::once(&program).chain(args).cloned().collect();
+    exec(home, &Target::Lab, &line)
+}
+
+/// A command that dies with this process, whatever ends that.
+fn command(home: &Home, line: &[String]) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .args(line)
+        .env("KUBECONFIG", home.kubeconfig(User::Admin.file()))
+        .env("KUBECACHEDIR", home.folder().join("kube-cache"));
+    command
+}
+
+/// Waits for a command's end and passes on the signals that this process gets meanwhile.
+async fn attend(mut command: Command) -> Result<i32> {
+    let mut child = command.spawn().context("setpriv could not be started")?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let is_interactive = std::io::stdin().is_terminal();
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(exit_code(status?)),
+            // A terminal sends it to both of us.
+            _ = interrupt.recv() => if !is_interactive { pass(&child, Signal::SIGINT) },
+            _ = terminate.recv() => pass(&child, Signal::SIGTERM),
+            _ = hangup.recv() => pass(&child, Signal::SIGHUP),
+        }
+    }
+}
+
+fn pass(child: &Child, signal: Signal) {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        // It may have ended just now.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// Requests a URL from a Pod.
+pub(crate) fn curl(home: &Home, curl: &arguments::Curl) -> Result<i32> {
+    if curl.six {
+        bail!("this lab has no IPv6: leave -6 out");
+    }
+    let url = curl
+        .url
+        .parse()
+        .with_context(|| format!("{:?} is not a URL", curl.url))?;
+    let family = if curl.four { Family::V4 } else { Family::Any };
+    go_in(home, &Target::Pod(curl.pod.clone()), Depth::Network)?;
+    let body = runtime()?.block_on(request::get(&url, family, CURL_LIMIT));
+    let body = body.with_context(|| format!("{} got nothing from {url}", curl.pod))?;
+    std::io::stdout().write_all(&body)?;
+    Ok(0)
+}
+
+/// Sends a stream of requests from a Pod.
+pub(crate) fn stream(home: &Home, stream: &arguments::Stream) -> Result<i32> {
+    let url = stream
+        .url
+        .parse()
+        .with_context(|| format!("{:?} is not a URL", stream.url))?;
+    let length = Duration::from_secs(stream.seconds.into());
+    let pod: PodKey = stream.pod.clone();
+    go_in(home, &Target::Pod(pod), Depth::Network)?;
+    let stream = Stream {
+        url,
+        rate: stream.rate,
+        length,
+        live: stream.live,
+    };
+    let summary = runtime()?.block_on(stream.run());
+    println!("{}", serde_json::to_string(&summary)?);
+    Ok(0)
+}
+
+/// Prints or forgets the source addresses that the external host has seen.
+pub(crate) fn seen(home: &Home, reset: bool) -> Result<i32> {
+    go_in(home, &Target::Ext, Depth::All)?;
+    let set = ["set", "ip", SEEN_TABLE, "seen"];
+    if reset {
+        let status = output(&[&["flush"], &set[..]].concat())?.0;
+        return Ok(exit_code(status));
+    }
+    let (status, text) = output(&[&["-j", "list"], &set[..]].concat())?;
+    for (address, packets) in sources(&serde_json::from_slice(&text)?) {
+        println!("{address} {packets}");
+    }
+    Ok(exit_code(status))
+}
+
+fn output(args: &[&str]) -> Result<(ExitStatus, Vec<u8>)> {
+    let mut command = std::process::Command::new("nft");
+    let output = command.args(args).stderr(Stdio::inherit()).output();
+    let output = output.context("nft could not be started; is it installed?")?;
+    Ok((output.status, output.stdout))
+}
+
+/// The elements of the set in nft's JSON.
+fn sources(listing: &serde_json::Value) -> Vec<(String, u64)> {
+    let objects = listing["nftables"].as_array().into_iter().flatten();
+    let elements = objects
+        .filter_map(|object| object["set"]["elem"].as_array())
+        .flatten();
+    let source = |element: &serde_json::Value| {
+        let element = &element["elem"];
+        Some((
+            element["val"].as_str()?.to_owned(),
+            element["counter"]["packets"].as_u64()?,
+        ))
+    };
+    elements.filter_map(source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_from_nfts_listing() {
+        let listing = serde_json::json!({"nftables": [
+            {"metainfo": {"version": "1.0.6"}},
+            {"set": {"name": "seen", "elem": [
+                {"elem": {"val": "10.10.0.101", "counter": {"packets": 3, "bytes": 180}}},
+            ]}},
+        ]});
+        assert_eq!(sources(&listing), [("10.10.0.101".to_owned(), 3)]);
+    }
+}

@@ -1,0 +1,81 @@
+//! `status` and `logs`.
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use egret_lab::control::{Control, Reply, Request, Status};
+use egret_lab::home::Home;
+use egret_lab::isolation::exit_code;
+use egret_lab::process::State;
+
+/// Prints nodes and processes.
+pub(crate) fn status(home: &Home) -> Result<i32> {
+    match Control::connect(home)?.ask(&Request::Status)? {
+        Reply::Status(status) => {
+            print!("{}", table(&status));
+            Ok(0)
+        }
+        other => bail!("the lab's supervisor answered something else: {other:?}"),
+    }
+}
+
+fn table(status: &Status) -> String {
+    let nodes = status.nodes.iter().map(|node| {
+        let power = if node.powered { "on" } else { "off" };
+        format!(
+            "{:<22} {:<14} {power:<6} {}\n",
+            node.name.to_string(),
+            node.address,
+            node.pods
+        )
+    });
+    let processes = status
+        .processes
+        .iter()
+        .map(|(name, state)| format!("{name:<22} {}\n", words(*state)));
+    let heads = [format!(
+        "{:<22} {:<14} {:<6} PODS\n",
+        "NODE", "ADDRESS", "POWER"
+    )];
+    let second = [format!("\n{:<22} STATE\n", "PROCESS")];
+    heads
+        .into_iter()
+        .chain(nodes)
+        .chain(second)
+        .chain(processes)
+        .collect()
+}
+
+fn words(state: State) -> String {
+    match state {
+        State::Running(pid) => format!("running ({pid})"),
+        State::Stopped(pid) => format!("stopped ({pid})"),
+        State::BackingOff => "backing off".to_owned(),
+        State::Down => "down".to_owned(),
+    }
+}
+
+/// Prints a log, and what follows if wanted.
+pub(crate) fn logs(home: &Home, process: &str, follow: bool) -> Result<i32> {
+    let name = if process == "operator" {
+        "operator/1"
+    } else {
+        process
+    };
+    let log = home.log(name);
+    if !log.is_file() || process.contains("..") {
+        bail!("no log of {process:?} in this lab: `hack/lab status` lists its processes");
+    }
+    if follow {
+        let status = Command::new("tail")
+            .args(["-n", "+1", "-F"])
+            .arg(&log)
+            .status()?;
+        return Ok(exit_code(status));
+    }
+    let text = fs::read(&log).with_context(|| log.display().to_string())?;
+    std::io::stdout().write_all(&text)?;
+    Ok(0)
+}

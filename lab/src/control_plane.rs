@@ -1,0 +1,151 @@
+//! The real control plane: etcd, kube-apiserver and kube-controller-manager in the root namespace.
+//!
+//! Owns their command lines and the wait until the API answers. Plays nothing itself.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::credentials::{Credentials, User};
+use crate::home::Home;
+use crate::netns::Netns;
+use crate::process::Launch;
+use crate::spec::LabSpec;
+use crate::topology::{API_ADDRESS, POD_CIDR, SERVICE_CIDR};
+
+/// On the lab's own tmpfs: no disk is waited for, and nothing stays.
+const ETCD_FOLDER: &str = "/run/etcd";
+/// What a cluster needs that has no cloud and no volumes.
+const CONTROLLERS: &str = "namespace-controller,serviceaccount-controller,\
+root-ca-certificate-publisher-controller,garbage-collector-controller,pod-garbage-collector-controller,\
+deployment-controller,replicaset-controller,daemonset-controller,endpointslice-controller,\
+endpoints-controller,node-lifecycle-controller,taint-eviction-controller,disruption-controller";
+
+/// Why the API cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlPlaneError {
+    /// The kubeconfig is wrong.
+    #[error("the lab's kubeconfig cannot be read: {0}")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// No client could be made of it.
+    #[error("no client for the API server: {0}")]
+    Client(#[from] kube::Error),
+    /// The API server did not become ready.
+    #[error("the API server was not ready within {limit:?}: {log} says why")]
+    NotReady {
+        /// How long was waited.
+        limit: Duration,
+        /// Where to look.
+        log: String,
+    },
+}
+
+fn launch(spec: &LabSpec, home: &Home, name: &str, program: &str, args: Vec<OsString>) -> Launch {
+    Launch {
+        name: name.to_owned(),
+        netns: Netns::Root,
+        program: spec.assets.join(program),
+        args,
+        env: Vec::new(),
+        log: home.log(name),
+        grace: Duration::from_secs(3),
+    }
+}
+
+fn words(text: &str) -> Vec<OsString> {
+    text.split_whitespace().map(OsString::from).collect()
+}
+
+fn option(name: &str, value: impl Into<OsString>) -> OsString {
+    let mut option = OsString::from(format!("--{name}="));
+    option.push(value.into());
+    option
+}
+
+/// etcd, without waiting for any disk.
+pub fn etcd(spec: &LabSpec, home: &Home) -> Launch {
+    let mut args = words(
+        "--unsafe-no-fsync --log-level=warn --listen-client-urls=http://127.0.0.1:2379 \
+         --advertise-client-urls=http://127.0.0.1:2379 --listen-peer-urls=http://127.0.0.1:2380",
+    );
+    args.push(option("data-dir", ETCD_FOLDER));
+    launch(spec, home, "etcd", "etcd", args)
+}
+
+/// The API server: RBAC, static tokens, aggregator routing for webhooks.
+pub fn apiserver(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
+    let mut args = words(
+        "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=0.0.0.0 \
+         --authorization-mode=RBAC --allow-privileged=true --enable-aggregator-routing=true \
+         --service-account-issuer=https://kubernetes.default.svc --profiling=false \
+         --shutdown-delay-duration=0s",
+    );
+    args.extend([
+        option("advertise-address", API_ADDRESS.to_string()),
+        option("service-cluster-ip-range", SERVICE_CIDR),
+        option("token-auth-file", &credentials.tokens),
+        option("client-ca-file", &credentials.ca),
+        option("tls-cert-file", &credentials.server_certificate),
+        option("tls-private-key-file", &credentials.server_key),
+        option("service-account-key-file", &credentials.account_public_key),
+        option("service-account-signing-key-file", &credentials.account_key),
+        option("cert-dir", home.folder().join("secrets")),
+    ]);
+    launch(spec, home, "apiserver", "kube-apiserver", args)
+}
+
+/// The controllers, as administrator.
+pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
+    let mut args = words("--leader-elect=false --allocate-node-cidrs=false --secure-port=0");
+    args.extend([
+        option("controllers", CONTROLLERS),
+        option("cluster-cidr", POD_CIDR),
+        option("kubeconfig", home.kubeconfig(User::Admin.file())),
+        option("root-ca-file", &credentials.ca),
+        option("service-account-private-key-file", &credentials.account_key),
+    ]);
+    launch(
+        spec,
+        home,
+        "controller-manager",
+        "kube-controller-manager",
+        args,
+    )
+}
+
+/// A client with the administrator's rights.
+pub async fn client(home: &Home) -> Result<Client, ControlPlaneError> {
+    let file = Kubeconfig::read_from(home.kubeconfig(User::Admin.file()))?;
+    let options = KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(file, &options).await?;
+    config.connect_timeout = Some(Duration::from_secs(3));
+    Ok(Client::try_from(config)?)
+}
+
+/// Waits until the API server says that it is ready.
+pub async fn ready(client: &Client, home: &Home, limit: Duration) -> Result<(), ControlPlaneError> {
+    let log = home.log("apiserver").display().to_string();
+    tokio::time::timeout(limit, answers(client))
+        .await
+        .map_err(|_| ControlPlaneError::NotReady { limit, log })
+}
+
+/// Asks until the API server says that it is ready.
+pub async fn answers(client: &Client) {
+    while !is_ready(client).await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn is_ready(client: &Client) -> bool {
+    let request = http::Request::get("/readyz").body(Vec::new());
+    match request {
+        Ok(request) => client
+            .request_text(request)
+            .await
+            .is_ok_and(|answer| answer == "ok"),
+        Err(_) => false,
+    }
+}

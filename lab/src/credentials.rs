@@ -1,0 +1,229 @@
+//! Certificates, keys, tokens and kubeconfigs of one lab, made anew for each.
+//!
+//! Owns which user has which token. Everything is a file that only the user may read.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
+use serde_json::json;
+
+use crate::home::{Home, HomeError};
+#[cfg(test)]
+use crate::topology::API_ADDRESS;
+
+/// The API server as everybody in the lab calls it.
+pub const SERVER: &str = "https://10.10.0.1:6443";
+/// The namespace that Egret lives in.
+pub const EGRET_NAMESPACE: &str = "egret-system";
+
+const SERVER_NAMES: [&str; 6] = [
+    "10.10.0.1",
+    "127.0.0.1",
+    "10.96.0.1",
+    "localhost",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+];
+
+/// Why the credentials could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A certificate could not be made.
+    #[error("a certificate could not be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A file could not be written.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The system has no random numbers.
+    #[error("/dev/urandom could not be read: {0}")]
+    Random(#[from] std::io::Error),
+}
+
+/// A user of the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// May do everything.
+    Admin,
+    /// The operator's ServiceAccount.
+    Operator,
+    /// The agents' ServiceAccount.
+    Agent,
+}
+
+impl User {
+    const ALL: [Self; 3] = [Self::Admin, Self::Operator, Self::Agent];
+
+    /// The name of the user's files.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// One line of the API server's token file: token, user, id, groups.
+    fn token_line(self, token: &str) -> String {
+        let account = match self {
+            Self::Admin => return format!("{token},admin,admin,system:masters\n"),
+            Self::Operator => "egret-operator",
+            Self::Agent => "egret-agent",
+        };
+        let user = format!("system:serviceaccount:{EGRET_NAMESPACE}:{account}");
+        let groups = format!("system:serviceaccounts,system:serviceaccounts:{EGRET_NAMESPACE}");
+        format!("{token},{user},{account},\"{groups}\"\n")
+    }
+}
+
+/// Where the API server's files are.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Certificate of the lab's authority.
+    pub ca: PathBuf,
+    /// The server's certificate.
+    pub server_certificate: PathBuf,
+    /// The server's key.
+    pub server_key: PathBuf,
+    /// The key that signs ServiceAccount tokens.
+    pub account_key: PathBuf,
+    /// The key that they are checked with.
+    pub account_public_key: PathBuf,
+    /// Static tokens.
+    pub tokens: PathBuf,
+    /// The key that agents authenticate gossip with.
+    pub gossip_key: PathBuf,
+}
+
+impl Credentials {
+    /// Makes everything and writes it into the lab's folder.
+    pub fn make(home: &Home) -> Result<Self, CredentialsError> {
+        let authority = authority()?;
+        let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let server = server_certificate(&server_key, &authority)?;
+        let account_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let ca = authority.pem();
+        Ok(Self {
+            tokens: home.write_secret("tokens.csv", users(home)?.as_bytes())?,
+            ca: home.write_secret("ca.crt", ca.as_bytes())?,
+            server_certificate: home.write_secret("server.crt", server.as_bytes())?,
+            server_key: home.write_secret("server.key", server_key.serialize_pem().as_bytes())?,
+            account_public_key: home
+                .write_secret("account.pub", account_key.public_key_pem().as_bytes())?,
+            account_key: home
+                .write_secret("account.key", account_key.serialize_pem().as_bytes())?,
+            gossip_key: home.write_secret("gossip.key", &random()?)?,
+        })
+    }
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "egret-lab");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    expire(&mut params);
+    CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+}
+
+fn server_certificate(
+    key: &KeyPair,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::new(SERVER_NAMES.map(str::to_owned))?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "kube-apiserver");
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    expire(&mut params);
+    Ok(params.signed_by(key, authority)?.pem())
+}
+
+/// A lab does not live for years; the default would be the year 4096.
+fn expire(params: &mut CertificateParams) {
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2049, 1, 1);
+}
+
+/// Writes each user's kubeconfig and token; gives the API server's list of tokens.
+fn users(home: &Home) -> Result<String, CredentialsError> {
+    let mut lines = String::new();
+    for user in User::ALL {
+        let token = hex(&random()?);
+        let config = kubeconfig(&token, home);
+        home.write_secret(&format!("{}.kubeconfig", user.file()), config.as_bytes())?;
+        lines.push_str(&user.token_line(&token));
+    }
+    Ok(lines)
+}
+
+/// JSON is YAML, so this is what kubectl reads.
+fn kubeconfig(token: &str, home: &Home) -> String {
+    let cluster = json!({"server": SERVER, "certificate-authority": home.secret("ca.crt")});
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": cluster}],
+        "users": [{"name": "lab", "user": {"token": token}}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "current-context": "lab",
+    })
+    .to_string()
+}
+
+fn random() -> Result<[u8; 32], std::io::Error> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_its_service_account_and_nothing_more() {
+        let line = User::Agent.token_line("t");
+        assert!(
+            line.contains("system:serviceaccount:egret-system:egret-agent"),
+            "{line}"
+        );
+        assert!(!line.contains("masters"), "{line}");
+    }
+
+    #[test]
+    fn the_server_is_called_as_the_kubeconfigs_say() {
+        assert_eq!(SERVER, format!("https://{API_ADDRESS}:6443"));
+        assert!(SERVER_NAMES.contains(&API_ADDRESS.to_string().as_str()));
+    }
+
+    #[test]
+    fn no_two_labs_share_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens: Vec<String> = ["one", "two"]
+            .map(|name| {
+                let home = Home::at(folder.path().join(name).join("lab"));
+                home.create().unwrap();
+                home.prepare(&home.try_lock().unwrap().unwrap()).unwrap();
+                std::fs::read_to_string(Credentials::make(&home).unwrap().tokens).unwrap()
+            })
+            .into();
+        assert_ne!(tokens.first(), tokens.last());
+    }
+}

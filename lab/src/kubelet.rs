@@ -1,0 +1,372 @@
+//! The kubelet of every node, and its CNI: Pods of the API become network namespaces.
+//!
+//! One task owns all Pods' networks; events and power orders reach it in turn, so nothing needs a
+//! lock. It decides with [`decision::decide`], works in batches, and never waits for the API server:
+//! what is to be written goes to [`status`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt, utils::Backoff, watcher};
+use kube::{Api, Client};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::decision::{PodFacts, Step, decide};
+use self::status::Write;
+use crate::netns::CommandError;
+use crate::node::Powered;
+use crate::sandbox::{self, Sandbox};
+use crate::spec::LabSpec;
+use crate::stray;
+use crate::topology::{NodeId, PodKey};
+use crate::underlay;
+
+pub mod decision;
+mod status;
+
+/// The Pods that run and whose status says so: uid and address.
+pub type Running = BTreeMap<PodKey, (String, Ipv4Addr)>;
+
+/// Events taken in one go.
+const BATCH: usize = 128;
+
+/// A change of a node's power.
+#[derive(Debug)]
+pub enum PowerOrder {
+    /// The node has lost its power.
+    Off(NodeId, oneshot::Sender<Result<(), CommandError>>),
+    /// The node boots: new kernel state, the same Pods.
+    On(NodeId, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// A handle to the running kubelet.
+#[derive(Debug, Clone)]
+pub struct Kubelet {
+    orders: mpsc::Sender<PowerOrder>,
+    /// Which Pods run.
+    pub running: watch::Receiver<Running>,
+    /// Which nodes have power.
+    pub powered: watch::Receiver<Powered>,
+}
+
+/// The kubelet has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerError {
+    /// The node's network could not be changed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// There is nobody to do it.
+    #[error("the lab's kubelet has ended: run `hack/lab down`, then `hack/lab up`")]
+    Ended,
+}
+
+impl Kubelet {
+    /// Starts the kubelet of all nodes.
+    pub fn start(spec: Arc<LabSpec>, client: Client) -> Self {
+        let (orders, inbox) = mpsc::channel(16);
+        let (writes, outbox) = mpsc::channel(4096);
+        let (publish, running) = watch::channel(Running::new());
+        let (power, powered) = watch::channel(spec.node_ids().collect());
+        tokio::spawn(status::write_all(client.clone(), outbox, publish.clone()));
+        let worker = Worker {
+            spec,
+            pods: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
+            power,
+            running: publish,
+            writes,
+        };
+        tokio::spawn(worker.run(events(client), inbox));
+        Self {
+            orders,
+            running,
+            powered,
+        }
+    }
+
+    /// Tells the kubelet about a node's power and waits until that is done.
+    pub async fn power(&self, node: NodeId, on: bool) -> Result<(), PowerError> {
+        let (reply, answer) = oneshot::channel();
+        let order = if on {
+            PowerOrder::On(node, reply)
+        } else {
+            PowerOrder::Off(node, reply)
+        };
+        self.orders
+            .send(order)
+            .await
+            .map_err(|_| PowerError::Ended)?;
+        Ok(answer.await.map_err(|_| PowerError::Ended)??)
+    }
+}
+
+type Event = Result<watcher::Event<Pod>, watcher::Error>;
+
+fn events(client: Client) -> impl Stream<Item = Event> {
+    let assigned = watcher::Config::default().fields("spec.nodeName!=");
+    watcher(Api::<Pod>::all(client), assigned).backoff(Soon)
+}
+
+/// The API server is next door and may be stopped on purpose: ask again soon, always.
+struct Soon;
+
+impl Iterator for Soon {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_millis(200))
+    }
+}
+
+impl Backoff for Soon {
+    fn reset(&mut self) {}
+}
+
+struct Worker {
+    spec: Arc<LabSpec>,
+    pods: BTreeMap<PodKey, PodFacts>,
+    sandboxes: BTreeMap<PodKey, Sandbox>,
+    power: watch::Sender<Powered>,
+    running: watch::Sender<Running>,
+    writes: mpsc::Sender<Write>,
+}
+
+/// The Pods to look at, and those that a fresh list has not named yet.
+#[derive(Default)]
+struct Touched {
+    keys: BTreeSet<PodKey>,
+    unlisted: BTreeSet<PodKey>,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        events: impl Stream<Item = Event>,
+        mut inbox: mpsc::Receiver<PowerOrder>,
+    ) {
+        let mut events = std::pin::pin!(events.ready_chunks(BATCH));
+        let mut touched = Touched::default();
+        let mut again = false;
+        loop {
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => self.change_power(order).await,
+                    None => return,
+                },
+                batch = events.next() => match batch {
+                    Some(batch) => batch.into_iter().for_each(|event| self.take(event, &mut touched)),
+                    None => return,
+                },
+                () = tokio::time::sleep(Duration::from_secs(1)), if again => {}
+            }
+            let failed = self.settle(&std::mem::take(&mut touched.keys)).await;
+            again = !failed.is_empty();
+            touched.keys = failed;
+        }
+    }
+
+    /// Notes what an event says.
+    fn take(&mut self, event: Event, touched: &mut Touched) {
+        match event {
+            Ok(watcher::Event::Init) => touched.unlisted = self.pods.keys().cloned().collect(),
+            Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
+                if let Some(facts) = self.facts_of(&pod) {
+                    touched.unlisted.remove(&facts.key);
+                    touched.keys.insert(facts.key.clone());
+                    self.pods.insert(facts.key.clone(), facts);
+                }
+            }
+            Ok(watcher::Event::Delete(pod)) => {
+                if let Some(facts) = self.facts_of(&pod) {
+                    self.pods.remove(&facts.key);
+                    touched.keys.insert(facts.key);
+                }
+            }
+            Ok(watcher::Event::InitDone) => {
+                for key in std::mem::take(&mut touched.unlisted) {
+                    self.pods.remove(&key);
+                    touched.keys.insert(key);
+                }
+            }
+            Err(error) => eprintln!("the watch on Pods was interrupted: {error}"),
+        }
+    }
+
+    fn facts_of(&self, pod: &Pod) -> Option<PodFacts> {
+        PodFacts::of(pod).filter(|facts| self.spec.node_ids().any(|node| node == facts.node))
+    }
+
+    /// Does what these Pods need; gives those to try again.
+    async fn settle(&mut self, keys: &BTreeSet<PodKey>) -> BTreeSet<PodKey> {
+        let steps: Vec<(PodKey, Step)> = keys
+            .iter()
+            .map(|key| (key.clone(), self.step(key)))
+            .collect();
+        let with = |wanted: &[Step]| -> Vec<PodKey> {
+            let chosen = steps.iter().filter(|(_, step)| wanted.contains(step));
+            chosen.map(|(key, _)| key.clone()).collect()
+        };
+        // A status that was on its way when its Pod went is taken back here too.
+        let mut leaving = with(&[Step::Remove, Step::Finish, Step::Replace]);
+        leaving.extend(
+            keys.iter()
+                .filter(|key| !self.pods.contains_key(*key))
+                .cloned(),
+        );
+        self.remove(&leaving).await;
+        for facts in self.facts(&with(&[Step::Finish])) {
+            self.write(Write::Gone(facts)).await;
+        }
+        let started = self.set_up(&with(&[Step::Start, Step::Replace])).await;
+        let reported = with(&[Step::Report]);
+        for facts in self.facts(&reported.into_iter().chain(started.made).collect::<Vec<_>>()) {
+            let address = self.sandboxes.get(&facts.key).map(|one| one.address);
+            let address = address.unwrap_or_else(|| facts.node.address());
+            self.write(Write::Running(facts, address)).await;
+        }
+        started.failed
+    }
+
+    fn step(&self, key: &PodKey) -> Step {
+        let (facts, sandbox) = (self.pods.get(key), self.sandboxes.get(key));
+        let node = facts
+            .map(|facts| facts.node)
+            .or(sandbox.map(|sandbox| sandbox.node));
+        let has_power = node.is_some_and(|node| self.power.borrow().contains(&node));
+        decide(facts, sandbox, has_power)
+    }
+
+    fn facts(&self, keys: &[PodKey]) -> Vec<PodFacts> {
+        keys.iter()
+            .filter_map(|key| self.pods.get(key).cloned())
+            .collect()
+    }
+
+    async fn write(&self, write: Write) {
+        // The writer lives as long as this task: only at the lab's end is there nobody to write.
+        let _ = self.writes.send(write).await;
+    }
+
+    async fn remove(&mut self, keys: &[PodKey]) {
+        let gone: Vec<Sandbox> = keys
+            .iter()
+            .filter_map(|key| self.sandboxes.remove(key))
+            .collect();
+        if !gone.is_empty() {
+            let netns = gone.iter().map(|one| one.pod.netns());
+            stray::kill_in(netns);
+            sandbox::tear_down(&gone).await;
+        }
+        self.running.send_if_modified(|running| {
+            keys.iter().fold(false, |changed, key| {
+                running.remove(key).is_some() || changed
+            })
+        });
+    }
+
+    async fn set_up(&mut self, keys: &[PodKey]) -> Started {
+        let planned = self.plan(keys);
+        if planned.is_empty() {
+            return Started::default();
+        }
+        let keys: BTreeSet<PodKey> = planned.iter().map(|one| one.pod.clone()).collect();
+        if let Err(error) = sandbox::set_up(&planned, self.spec.mtu).await {
+            eprintln!("Pods' networks could not be made, trying again: {error}");
+            sandbox::tear_down(&planned).await;
+            return Started {
+                made: BTreeSet::new(),
+                failed: keys,
+            };
+        }
+        self.sandboxes
+            .extend(planned.into_iter().map(|one| (one.pod.clone(), one)));
+        Started {
+            made: keys,
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// An address for each of these Pods that finds one.
+    fn plan(&self, keys: &[PodKey]) -> Vec<Sandbox> {
+        let mut taken: BTreeSet<Ipv4Addr> = self
+            .sandboxes
+            .values()
+            .map(|sandbox| sandbox.address)
+            .collect();
+        let mut planned = Vec::new();
+        for facts in self.facts(keys) {
+            let Some(address) = sandbox::free_address(facts.node, &taken) else {
+                eprintln!("{} has no Pod address left for {}", facts.node, facts.key);
+                continue;
+            };
+            taken.insert(address);
+            planned.push(Sandbox {
+                pod: facts.key,
+                uid: facts.uid,
+                node: facts.node,
+                address,
+            });
+        }
+        planned
+    }
+
+    async fn change_power(&mut self, order: PowerOrder) {
+        match order {
+            PowerOrder::Off(node, reply) => {
+                self.power.send_modify(|powered| {
+                    powered.remove(&node);
+                });
+                let here = self.on(node);
+                let places = here
+                    .iter()
+                    .map(|one| one.pod.netns())
+                    .chain([node.to_string()]);
+                stray::kill_in(places);
+                sandbox::unplug(node, &here).await;
+                let _ = reply.send(Ok(()));
+            }
+            PowerOrder::On(node, reply) => {
+                let booted = self.boot(node).await;
+                if booted.is_ok() {
+                    self.power.send_modify(|powered| {
+                        powered.insert(node);
+                    });
+                    let pods = self.pods.values().filter(|facts| facts.node == node);
+                    let keys = pods.map(|facts| facts.key.clone()).collect();
+                    self.settle(&keys).await;
+                }
+                let _ = reply.send(booted);
+            }
+        }
+    }
+
+    fn on(&self, node: NodeId) -> Vec<Sandbox> {
+        self.sandboxes
+            .values()
+            .filter(|one| one.node == node)
+            .cloned()
+            .collect()
+    }
+
+    /// A reboot loses all kernel state, Pods keep their addresses.
+    async fn boot(&self, node: NodeId) -> Result<(), CommandError> {
+        let here = self.on(node);
+        sandbox::tear_down(&here).await;
+        underlay::detach_node(node).await;
+        underlay::attach_node(&self.spec, node).await?;
+        if here.is_empty() {
+            return Ok(());
+        }
+        sandbox::set_up(&here, self.spec.mtu).await
+    }
+}
+
+#[derive(Default)]
+struct Started {
+    made: BTreeSet<PodKey>,
+    failed: BTreeSet<PodKey>,
+}

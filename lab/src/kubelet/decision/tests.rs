@@ -1,0 +1,115 @@
+use super::*;
+
+fn facts() -> PodFacts {
+    PodFacts {
+        key: "default/web".parse().unwrap(),
+        uid: "1".to_owned(),
+        node: "node-1".parse().unwrap(),
+        host_network: false,
+        is_deleting: false,
+        is_running: false,
+        is_over: false,
+        containers: Vec::new(),
+    }
+}
+
+fn sandbox(uid: &str) -> Sandbox {
+    Sandbox {
+        pod: "default/web".parse().unwrap(),
+        uid: uid.to_owned(),
+        node: "node-1".parse().unwrap(),
+        address: "10.244.1.2".parse().unwrap(),
+    }
+}
+
+#[test]
+fn a_new_pod_is_started_and_then_reported() {
+    assert_eq!(decide(Some(&facts()), None, true), Step::Start);
+    assert_eq!(
+        decide(Some(&facts()), Some(&sandbox("1")), true),
+        Step::Report
+    );
+    let running = PodFacts {
+        is_running: true,
+        ..facts()
+    };
+    assert_eq!(
+        decide(Some(&running), Some(&sandbox("1")), true),
+        Step::Nothing
+    );
+}
+
+#[test]
+fn a_deletion_is_finished_even_when_the_pod_never_started() {
+    let deleting = PodFacts {
+        is_deleting: true,
+        ..facts()
+    };
+    assert_eq!(decide(Some(&deleting), None, true), Step::Finish);
+    assert_eq!(
+        decide(Some(&deleting), Some(&sandbox("1")), true),
+        Step::Finish
+    );
+}
+
+#[test]
+fn a_name_that_came_again_gets_a_new_network() {
+    assert_eq!(
+        decide(Some(&facts()), Some(&sandbox("0")), true),
+        Step::Replace
+    );
+}
+
+#[test]
+fn a_node_without_power_does_nothing_but_forget() {
+    let deleting = PodFacts {
+        is_deleting: true,
+        ..facts()
+    };
+    assert_eq!(decide(Some(&facts()), None, false), Step::Nothing);
+    assert_eq!(
+        decide(Some(&deleting), Some(&sandbox("1")), false),
+        Step::Nothing
+    );
+    assert_eq!(decide(None, Some(&sandbox("1")), false), Step::Remove);
+}
+
+#[test]
+fn a_pod_in_its_nodes_network_is_only_reported() {
+    let host = PodFacts {
+        host_network: true,
+        ..facts()
+    };
+    assert_eq!(decide(Some(&host), None, true), Step::Report);
+    let running = PodFacts {
+        is_running: true,
+        ..host
+    };
+    assert_eq!(decide(Some(&running), None, true), Step::Nothing);
+}
+
+#[test]
+fn a_pod_that_is_over_loses_its_network() {
+    let over = PodFacts {
+        is_over: true,
+        ..facts()
+    };
+    assert_eq!(decide(Some(&over), Some(&sandbox("1")), true), Step::Remove);
+    assert_eq!(decide(Some(&over), None, true), Step::Nothing);
+}
+
+#[test]
+fn a_pod_of_a_node_that_is_not_in_a_lab_is_nobodys() {
+    let pod = |node: &str| -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "a", "namespace": "b", "uid": "1"},
+            "spec": {"nodeName": node, "containers": [{"name": "c"}]},
+        }))
+        .unwrap()
+    };
+    assert!(PodFacts::of(&pod("elsewhere")).is_none());
+    assert_eq!(
+        PodFacts::of(&pod("node-3")).unwrap().node,
+        "node-3".parse().unwrap()
+    );
+}

@@ -1,0 +1,156 @@
+//! What the kubelet writes: a running Pod's status, and the end of a deletion.
+//!
+//! Owns the writes and their retries. A write that came too late for its Pod is no error.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::Running;
+use super::decision::PodFacts;
+
+const ATTEMPTS: u32 = 60;
+const CONDITIONS: [&str; 5] = [
+    "PodScheduled",
+    "PodReadyToStartContainers",
+    "Initialized",
+    "ContainersReady",
+    "Ready",
+];
+const AT_ONCE: usize = 16;
+
+/// One write to the API.
+#[derive(Debug)]
+pub(super) enum Write {
+    /// The Pod runs at this address.
+    Running(PodFacts, Ipv4Addr),
+    /// The Pod's deletion is complete.
+    Gone(PodFacts),
+}
+
+/// Writes until the kubelet is gone.
+pub(super) async fn write_all(
+    client: Client,
+    inbox: mpsc::Receiver<Write>,
+    running: watch::Sender<Running>,
+) {
+    let writes = futures::stream::unfold(inbox, |mut inbox| async {
+        inbox.recv().await.map(|write| (write, inbox))
+    });
+    let (client, running) = (&client, &running);
+    writes
+        .for_each_concurrent(AT_ONCE, |write| async move {
+            persist(client, write, running).await
+        })
+        .await;
+}
+
+/// Tries for about a minute: the API server may be away on purpose.
+async fn persist(client: &Client, write: Write, running: &watch::Sender<Running>) {
+    for _ in 0..ATTEMPTS {
+        match send(client, &write).await {
+            Ok(()) => {
+                if let Write::Running(facts, address) = &write {
+                    running.send_modify(|all| {
+                        all.insert(facts.key.clone(), (facts.uid.clone(), *address));
+                    });
+                }
+                return;
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                return;
+            }
+            Err(error) => eprintln!("a Pod's status was not written: {error}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn send(client: &Client, write: &Write) -> Result<(), kube::Error> {
+    match write {
+        Write::Running(facts, address) => {
+            let patch = Patch::Merge(running_status(facts, *address));
+            let api = api(client, facts);
+            api.patch_status(&facts.key.name, &PatchParams::default(), &patch)
+                .await?;
+        }
+        Write::Gone(facts) => {
+            let only_this = Preconditions {
+                uid: Some(facts.uid.clone()),
+                resource_version: None,
+            };
+            let params = DeleteParams::default()
+                .grace_period(0)
+                .preconditions(only_this);
+            api(client, facts).delete(&facts.key.name, &params).await?;
+        }
+    }
+    Ok(())
+}
+
+fn api(client: &Client, facts: &PodFacts) -> Api<Pod> {
+    Api::namespaced(client.clone(), &facts.key.namespace)
+}
+
+fn running_status(facts: &PodFacts, address: Ipv4Addr) -> Value {
+    let now = format!("{:.0}", Timestamp::now());
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let container = |(name, image): &(String, String)| {
+        json!({
+            "name": name, "image": image, "imageID": image, "ready": true, "started": true,
+            "restartCount": 0, "state": {"running": {"startedAt": now}},
+        })
+    };
+    let host = facts.node.address().to_string();
+    json!({
+        "metadata": {"uid": facts.uid},
+        "status": {
+            "phase": "Running",
+            "hostIP": host,
+            "hostIPs": [{"ip": host}],
+            "podIP": address.to_string(),
+            "podIPs": [{"ip": address.to_string()}],
+            "startTime": now,
+            "conditions": CONDITIONS.map(condition),
+            "containerStatuses": facts.containers.iter().map(container).collect::<Vec<_>>(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_status_is_one_that_kubernetes_reads() {
+        let facts = PodFacts {
+            key: "default/web".parse().unwrap(),
+            uid: "1".to_owned(),
+            node: "node-1".parse().unwrap(),
+            host_network: false,
+            is_deleting: false,
+            is_running: false,
+            is_over: false,
+            containers: vec![("main".to_owned(), "image".to_owned())],
+        };
+        let pod: Pod =
+            serde_json::from_value(running_status(&facts, Ipv4Addr::new(10, 244, 1, 2))).unwrap();
+        let status = pod.status.unwrap();
+        assert_eq!(status.pod_ip.as_deref(), Some("10.244.1.2"));
+        assert_eq!(status.host_ip.as_deref(), Some("10.10.0.101"));
+        assert!(
+            status
+                .container_statuses
+                .unwrap()
+                .iter()
+                .all(|one| one.ready)
+        );
+    }
+}

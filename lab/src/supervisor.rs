@@ -1,0 +1,237 @@
+//! The life of a lab: bring-up, answering commands, the end.
+//!
+//! Owns the order of bring-up and tells each step on standard output, one line of JSON each, to the
+//! `up` that waits. When that one goes away before the lab is ready, the lab ends as well.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+
+use crate::cluster::Cluster;
+use crate::control::{LONGEST_LINE, Reply, Request};
+use crate::control_plane::{self, ControlPlaneError};
+use crate::credentials::{Credentials, CredentialsError};
+use crate::home::{Home, HomeError};
+use crate::kubelet::Kubelet;
+use crate::manifests::{self, ManifestError};
+use crate::netns::{CommandError, Netns};
+use crate::node;
+use crate::process::{Launch, Process};
+use crate::spec::LabSpec;
+use crate::{underlay, workload};
+
+/// How long the API server may take on a busy machine.
+const API_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why a lab did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// Its folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Its certificates and tokens.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Its control plane.
+    #[error(transparent)]
+    ControlPlane(#[from] ControlPlaneError),
+    /// Its network.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Its manifests.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Its objects.
+    #[error("the API server did not take the lab's nodes: {0}")]
+    Api(#[from] kube::Error),
+    /// Its socket.
+    #[error("the control socket cannot be used: {0}; a shorter TMPDIR may help")]
+    Socket(#[source] std::io::Error),
+    /// Whoever wanted it has gone.
+    #[error("`up` went away: {0}")]
+    Abandoned(#[source] std::io::Error),
+}
+
+/// What `up` is told.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// This is done.
+    Step(String),
+    /// All is done.
+    Ready,
+    /// It cannot be done.
+    Failed(String),
+}
+
+fn tell(progress: &Progress) -> Result<(), SupervisorError> {
+    let line = serde_json::to_string(progress).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(SupervisorError::Abandoned)
+}
+
+fn step(text: impl Into<String>) -> Result<(), SupervisorError> {
+    tell(&Progress::Step(text.into()))
+}
+
+/// Lives until somebody asks for the end.
+pub async fn live(home: &Home) -> Result<(), SupervisorError> {
+    let result = async {
+        let cluster = bring_up(home).await?;
+        let listener =
+            UnixListener::bind(home.control_socket()).map_err(SupervisorError::Socket)?;
+        tell(&Progress::Ready)?;
+        Ok((cluster, listener))
+    };
+    match result.await {
+        Ok((cluster, listener)) => {
+            serve(Arc::new(cluster), &listener).await;
+            Ok(())
+        }
+        Err(error) => {
+            let error: SupervisorError = error;
+            // When nobody listens, the log has it.
+            let _ = tell(&Progress::Failed(error.to_string()));
+            Err(error)
+        }
+    }
+}
+
+async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
+    let spec = Arc::new(home.read_spec()?);
+    let credentials = Credentials::make(home)?;
+    // The API server listens on the bridge's address from the start.
+    underlay::lay(&spec).await?;
+    let etcd = Process::keep(control_plane::etcd(&spec, home));
+    let apiserver = Process::keep(control_plane::apiserver(&spec, home, &credentials));
+    let network = network(&spec);
+    let client = control_plane::client(home).await?;
+    let (network, api) = tokio::join!(network, control_plane::ready(&client, home, API_PATIENCE));
+    network?;
+    api?;
+    step("the API server answers")?;
+    let controllers = Process::keep(control_plane::controller_manager(&spec, home, &credentials));
+    node::register(&client, spec.node_ids()).await?;
+    let kubelet = Kubelet::start(spec.clone(), client.clone());
+    tokio::spawn(node::stay_alive(client.clone(), kubelet.powered.clone()));
+    let mut cluster = Cluster::new(spec.clone(), client.clone(), kubelet);
+    cluster.adopt("etcd", None, etcd);
+    cluster.adopt("apiserver", None, apiserver);
+    cluster.adopt("controller-manager", None, controllers);
+    cluster.adopt("ext", None, Process::keep(ext(&spec, home)));
+    install(&spec, home, &client, &credentials).await?;
+    start_egret(&spec, home, &credentials, &mut cluster)?;
+    Ok(cluster)
+}
+
+async fn network(spec: &LabSpec) -> Result<(), SupervisorError> {
+    underlay::attach_ext(spec).await?;
+    for node in spec.node_ids() {
+        underlay::attach_node(spec, node).await?;
+    }
+    step(format!(
+        "{} nodes and the external host are wired",
+        spec.nodes
+    ))
+}
+
+async fn install(
+    spec: &LabSpec,
+    home: &Home,
+    client: &Client,
+    credentials: &Credentials,
+) -> Result<(), SupervisorError> {
+    manifests::prepare(client, &credentials.gossip_key).await?;
+    if spec.manifests.is_empty() {
+        return Ok(());
+    }
+    manifests::apply(spec, home).await?;
+    step("the manifests are applied")
+}
+
+fn start_egret(
+    spec: &LabSpec,
+    home: &Home,
+    credentials: &Credentials,
+    cluster: &mut Cluster,
+) -> Result<(), SupervisorError> {
+    if let (Some(program), Some(node)) = (&spec.operator, spec.node_ids().next()) {
+        cluster.run_on(node, workload::operator(program, home, node, 1));
+    }
+    let Some(program) = &spec.agent else {
+        return Ok(());
+    };
+    for node in spec.node_ids() {
+        cluster.run_on(
+            node,
+            workload::agent(program, home, node, &credentials.gossip_key),
+        );
+    }
+    step("operator and agents are started")
+}
+
+/// The external host's HTTP server: this program again.
+fn ext(spec: &LabSpec, home: &Home) -> Launch {
+    Launch {
+        name: "ext".to_owned(),
+        netns: Netns::Named("ext".to_owned()),
+        program: spec.program.clone(),
+        args: vec!["echo".into()],
+        env: Vec::new(),
+        log: home.log("ext"),
+        grace: Duration::from_secs(1),
+    }
+}
+
+async fn serve(cluster: Arc<Cluster>, listener: &UnixListener) {
+    let end = Arc::new(Notify::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = end.notified() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(converse(cluster.clone(), stream, end.clone()));
+            }
+            Err(error) => eprintln!("a command could not connect: {error}"),
+        }
+    }
+}
+
+async fn converse(cluster: Arc<Cluster>, stream: UnixStream, end: Arc<Notify>) {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    if let Err(error) = BufReader::new(reader.take(LONGEST_LINE))
+        .read_line(&mut line)
+        .await
+    {
+        eprintln!("a command broke off: {error}");
+        return;
+    }
+    if line.is_empty() {
+        // A command that only wanted to know which process this is.
+        return;
+    }
+    let request = serde_json::from_str::<Request>(&line);
+    let is_end = matches!(request, Ok(Request::Down));
+    let reply = match request {
+        Ok(request) => cluster.answer(request).await,
+        Err(error) => Reply::Failed(format!("not a command of this lab's version: {error}")),
+    };
+    let mut answer = serde_json::to_vec(&reply).unwrap_or_default();
+    answer.push(b'\n');
+    // A command that is gone needs no answer.
+    let _ = writer.write_all(&answer).await;
+    if is_end {
+        end.notify_one();
+    }
+}

@@ -1,0 +1,66 @@
+//! Egret's own processes: how the operator and the agents are started on their nodes.
+//!
+//! Owns their arguments and environment, which are what their manifests give them in a cluster.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::credentials::{EGRET_NAMESPACE, User};
+use crate::home::Home;
+use crate::netns::Netns;
+use crate::process::Launch;
+use crate::topology::NodeId;
+
+/// How long a SIGTERM may take before SIGKILL follows, as in a Pod.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The name of an agent's process.
+pub fn agent_name(node: NodeId) -> String {
+    format!("agent/{node}")
+}
+
+/// The name of an operator replica's process; replicas count from 1.
+pub fn operator_name(replica: u8) -> String {
+    format!("operator/{replica}")
+}
+
+/// The agent of a node.
+pub fn agent(program: &Path, home: &Home, node: NodeId, gossip_key: &Path) -> Launch {
+    let mut launch = launch(program, home, node, agent_name(node), User::Agent);
+    launch
+        .args
+        .extend(["--node-name".into(), node.to_string().into()]);
+    launch
+        .args
+        .extend(["--gossip-key-file".into(), gossip_key.into()]);
+    launch
+}
+
+/// A replica of the operator on its node.
+pub fn operator(program: &Path, home: &Home, node: NodeId, replica: u8) -> Launch {
+    launch(program, home, node, operator_name(replica), User::Operator)
+}
+
+fn launch(program: &Path, home: &Home, node: NodeId, name: String, user: User) -> Launch {
+    let text = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
+    let pod = format!("egret-{}", name.replace('/', "-"));
+    let options = ["--log-format", "text", "--admin-address", "127.0.0.1:9810"];
+    let address = node.address().to_string();
+    Launch {
+        netns: Netns::Named(node.to_string()),
+        program: PathBuf::from(program),
+        args: options.map(OsString::from).into(),
+        env: vec![
+            ("KUBECONFIG".to_owned(), home.kubeconfig(user.file()).into()),
+            text("POD_NAMESPACE", EGRET_NAMESPACE),
+            text("POD_NAME", &pod),
+            text("NODE_NAME", &node.to_string()),
+            text("HOST_IP", &address),
+            text("POD_IP", &address),
+        ],
+        log: home.log(&name),
+        grace: GRACE,
+        name,
+    }
+}
