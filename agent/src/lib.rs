@@ -1,1 +1,18 @@
-//! agent
+//! The agent: one on every node. It finds out which egress IPs its node holds, makes the node's kernel do what that
+//! takes, and reports it.
+//!
+//! Owns the shells around `egret_domain::node`: facts in ([`feed`], [`local`], [`membership`]), changes out
+//! ([`kernel`]), reports out ([`status`], [`report`]); [`reconcile`] is the one loop between them. Never watches other
+//! nodes' Pods, and on SIGTERM never cleans up: that is a restart.
+#![forbid(unsafe_code)]
+
+pub mod announce;
+pub mod args;
+pub mod feed;
+pub mod kernel;
+pub mod local;
+pub mod membership;
+pub mod reconcile;
+pub mod report;
+pub mod run;
+pub mod status;

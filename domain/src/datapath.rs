@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::net::{Cidr, Mac};
+use crate::net::{Cidr, Family, Mac};
 
 /// The Ethernet address that stands for an egress IP inside the tunnel: locally administered, `02:e9` and the four
 /// bytes of an IPv4 address, or `06:e9` and a hash of an IPv6 address.
@@ -77,6 +77,22 @@ pub enum Element {
     Address(IpAddr),
 }
 
+impl Element {
+    /// The family of the packets that it is for.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Except(cidr) => cidr.family(),
+            Self::Remote { pod, .. } => Family::of(*pod),
+            Self::Gateway { egress_ip, .. } | Self::Local { egress_ip, .. } => {
+                Family::of(*egress_ip)
+            }
+            Self::Peer(ip) | Self::Guard(ip) | Self::Address(ip) | Self::Forward { node: ip, .. } => {
+                Family::of(*ip)
+            }
+        }
+    }
+}
+
 /// One step from what is to what should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
@@ -84,6 +100,14 @@ pub enum Change {
     Remove(Element),
     /// Is not there and should be.
     Add(Element),
+}
+
+impl Change {
+    /// What is removed or added.
+    pub fn element(&self) -> &Element {
+        let (Self::Remove(element) | Self::Add(element)) = self;
+        element
+    }
 }
 
 /// What changes `is` into `should`.

@@ -115,6 +115,8 @@ pub struct Index {
     egresses: BTreeMap<EgressName, Tracked>,
     by_ip: BTreeMap<IpAddr, BTreeSet<EgressName>>,
     local_addresses: BTreeSet<IpAddr>,
+    /// The nodes whose agents answer, also those that the API does not know (yet, or any more).
+    answering: BTreeSet<NodeName>,
     membership: Membership,
     planned: BTreeMap<Unit, BTreeSet<Element>>,
     touched: BTreeSet<Unit>,
@@ -134,6 +136,7 @@ impl Index {
             egresses: BTreeMap::new(),
             by_ip: BTreeMap::new(),
             local_addresses: BTreeSet::new(),
+            answering: BTreeSet::new(),
             planned: BTreeMap::new(),
             touched: BTreeSet::from([Unit::Cluster]),
             to_report: BTreeSet::new(),
@@ -189,16 +192,16 @@ impl Index {
         self.planned.values().flatten().copied().collect()
     }
 
-    /// What this node has to say in the status of Egresses that changed since the last call.
-    pub fn take_reports(&mut self) -> Vec<(EgressName, Report)> {
+    /// What this node has to say in the status of each Egress that was touched since the last call; `None` where
+    /// the status says it already, or where it is not this node's to say.
+    pub fn take_reports(&mut self) -> Vec<(EgressName, Option<Report>)> {
         std::mem::take(&mut self.to_report)
             .into_iter()
-            .filter_map(|name| self.report(&name).map(|report| (name, report)))
+            .map(|name| (name.clone(), self.report(&name)))
             .collect()
     }
 
-    /// What this node has to say in the status of one Egress, if the status does not say it yet.
-    pub fn report(&self, name: &EgressName) -> Option<Report> {
+    fn report(&self, name: &EgressName) -> Option<Report> {
         let tracked = self.egresses.get(name)?;
         ownership::report(&self.me, tracked.holding().as_ref(), tracked.fact.reported.as_ref())
     }
@@ -253,6 +256,7 @@ impl Index {
 
     fn remove_egress(&mut self, name: &EgressName) {
         self.touch_users(name);
+        self.to_report.insert(name.clone());
         let before = self.egresses.remove(name);
         self.forget_ip(name, before.and_then(|old| old.egress_ip()));
         let touched = self.selection.remove_egress(name);
@@ -339,7 +343,7 @@ impl Index {
 
     fn nodes_changed(&mut self) {
         self.touched.insert(Unit::Cluster);
-        self.membership.known = self.cluster.linux_nodes();
+        self.count_members();
         self.touched.extend(self.by_ip.keys().copied().map(Unit::EgressIp));
         self.reconsider_all();
     }
@@ -354,10 +358,17 @@ impl Index {
     }
 
     fn set_alive(&mut self, nodes: BTreeSet<NodeName>, settled: bool) {
-        self.membership.alive = nodes;
-        self.membership.alive.insert(self.me.clone());
+        self.answering = nodes;
         self.membership.settled = settled;
+        self.count_members();
         self.reconsider_all();
+    }
+
+    /// Who is not a node of the cluster counts neither among the living nor among those there should be.
+    fn count_members(&mut self) {
+        self.membership.known = self.cluster.linux_nodes();
+        let members = self.answering.iter().filter(|node| self.cluster.has(node));
+        self.membership.alive = members.chain([&self.me]).cloned().collect();
     }
 
     fn is_held_here(&self, ip: IpAddr) -> bool {

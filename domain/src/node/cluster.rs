@@ -44,6 +44,10 @@ impl Cluster {
         self.nodes.remove(name);
     }
 
+    pub(super) fn has(&self, name: &NodeName) -> bool {
+        self.nodes.contains_key(name)
+    }
+
     pub(super) fn set_service_cidrs(&mut self, cidrs: Vec<Cidr>) {
         self.service_cidrs = cidrs;
     }

@@ -140,6 +140,10 @@ impl World {
         self.0.take_changes()
     }
 
+    fn reports(&mut self) -> Vec<Report> {
+        self.0.take_reports().into_iter().filter_map(|(_, report)| report).collect()
+    }
+
     /// What stands for Pods and egress IPs, in words.
     fn datapath(&mut self) -> Vec<String> {
         self.0.take_changes();
@@ -226,8 +230,7 @@ fn the_first_candidate_takes_over_from_a_dead_holder_without_the_api() {
             "answers for 10.10.0.11"
         ]
     );
-    let holds = Report::Holds(ip("10.10.0.11"));
-    assert_eq!(world.0.take_reports(), [("web".into(), holds)]);
+    assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.11"))]);
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn a_static_ip_on_a_link_of_this_node_is_translated_but_neither_guarded_nor_assu
     assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.1"]);
     world.apply(Fact::LocalAddresses(BTreeSet::from([ip("10.10.0.1")])));
     assert_eq!(world.datapath(), ["10.244.1.10 here as 10.10.0.1", "gateway of 10.10.0.1"]);
-    assert_eq!(world.0.take_reports(), [("web".into(), Report::Holds(ip("10.10.0.1")))]);
+    assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.1"))]);
 }
 
 #[test]
@@ -274,7 +277,7 @@ fn a_static_ip_that_the_user_takes_away_is_let_go() {
     world.apply(egress("web", "10.10.0.50").fixed().reported("a").fact());
     world.apply(Fact::LocalAddresses(BTreeSet::new()));
     assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.50"]);
-    assert_eq!(world.0.take_reports(), [("web".into(), Report::LetGo)]);
+    assert_eq!(world.reports(), [Report::LetGo]);
 }
 
 #[test]
@@ -327,7 +330,7 @@ fn an_egress_that_is_being_deleted_selects_nothing_and_its_holder_lets_go() {
     deleting.egress.deleting = true;
     world.apply(deleting.fact());
     assert_eq!(world.datapath(), Vec::<String>::new());
-    assert_eq!(world.0.take_reports(), [("web".into(), Report::LetGo)]);
+    assert_eq!(world.reports(), [Report::LetGo]);
 }
 
 #[test]
@@ -347,7 +350,7 @@ fn a_holder_that_changes_its_ip_reports_the_new_one() {
     let mut moved = egress("web", "10.10.0.12").candidates("a b c");
     moved.reported = Some(Holding { node: "a".into(), egress_ip: Some(ip("10.10.0.11")) });
     world.apply(moved.fact());
-    assert_eq!(world.0.take_reports(), [("web".into(), Report::Holds(ip("10.10.0.12")))]);
+    assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.12"))]);
     assert!(!world.datapath().contains(&"answers for 10.10.0.11".to_owned()));
 }
 
@@ -397,6 +400,22 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
         })
         .collect();
     assert_eq!(except, ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"]);
+}
+
+#[test]
+fn agents_that_are_no_nodes_of_the_cluster_make_no_majority() {
+    let mut world = World::new();
+    world.apply(egress("web", "10.10.0.11").candidates("b a c").reported("b").fact());
+    world.apply(alive("a x y z"));
+    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11"]);
+}
+
+#[test]
+fn an_egress_that_is_gone_has_nothing_to_report_any_more() {
+    let mut world = World::new();
+    world.apply(egress("web", "10.10.0.11").candidates("a b c").fact());
+    world.apply(Fact::EgressGone("web".into()));
+    assert_eq!(world.0.take_reports(), [("web".into(), None)]);
 }
 
 fn any_fact() -> impl Strategy<Value = Fact> {

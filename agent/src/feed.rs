@@ -1,0 +1,197 @@
+//! From the API server's objects to facts.
+//!
+//! Owns which objects are watched and what of them matters. An object that cannot be used is reported and left as it
+//! was known before. Never watches other nodes' Pods, never decides.
+
+mod parse;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use egret_crds::{Egress, ExternalIPPool};
+use egret_domain::egress::Egress as ValidEgress;
+use egret_domain::name::NodeName;
+use egret_domain::net::Cidr;
+use egret_domain::node::{EgressFact, Fact};
+use egret_domain::pool::PoolSpec;
+use egret_runtime::watch::{Event, Key, watch};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// What is told to the reconciler.
+#[derive(Debug)]
+pub enum Message {
+    /// Something is so.
+    Fact(Fact),
+    /// An Egress is so; with the object, for the report in its status.
+    Egress(Box<EgressFact>, Arc<Egress>),
+    /// All objects of this kind that existed have been told.
+    Synced(Source),
+}
+
+/// Where facts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the kind that it names")]
+pub enum Source {
+    Egresses,
+    Pools,
+    Pods,
+    Namespaces,
+    Nodes,
+    ServiceCidrs,
+    LocalAddresses,
+}
+
+impl Source {
+    /// Every source: nothing is changed in the kernel before each has told all that it knows.
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from([
+            Self::Egresses,
+            Self::Pools,
+            Self::Pods,
+            Self::Namespaces,
+            Self::Nodes,
+            Self::ServiceCidrs,
+            Self::LocalAddresses,
+        ])
+    }
+}
+
+/// Where messages go.
+pub type Sink = mpsc::Sender<Message>;
+
+/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not.
+async fn follow<K>(
+    mut events: impl Stream<Item = Event<K>> + Unpin,
+    source: Source,
+    sink: Sink,
+    told: impl Fn(K) -> Option<Message>,
+    gone: impl Fn(&Key) -> Fact,
+) {
+    while let Some(event) = events.next().await {
+        let message = match event {
+            Event::Applied(object) => told(object),
+            Event::Deleted(key) => Some(Message::Fact(gone(&key))),
+            Event::Undecodable { key, error } => {
+                warn!(?source, object = %key, error, "cannot be read: left as it was known before");
+                None
+            }
+            Event::Synced => Some(Message::Synced(source)),
+        };
+        if let Some(message) = message
+            && sink.send(message).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn all<K>(client: &Client) -> impl Stream<Item = Event<K>> + Unpin + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    watch::<K>(Api::all(client.clone()), Config::default())
+}
+
+/// Follows the Egresses.
+pub async fn egresses(client: Client, sink: Sink) {
+    let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
+    follow(all(&client), Source::Egresses, sink, egress, gone).await;
+}
+
+fn egress(object: Egress) -> Option<Message> {
+    let egress = match ValidEgress::try_from(&object) {
+        Ok(egress) => egress,
+        Err(problems) => {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            warn!(egress = name, %problems, "cannot be used: left as it was known before");
+            return None;
+        }
+    };
+    let status = object.status.as_ref();
+    let candidates = status.map(|status| &status.candidates).into_iter().flatten();
+    let fact = EgressFact {
+        egress,
+        candidates: candidates.map(|node| node.as_str().into()).collect(),
+        reported: status.and_then(parse::holding),
+    };
+    Some(Message::Egress(Box::new(fact), Arc::new(object)))
+}
+
+/// Follows the pools.
+pub async fn pools(client: Client, sink: Sink) {
+    let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
+    follow(all(&client), Source::Pools, sink, |object| pool(&object), gone).await;
+}
+
+fn pool(object: &ExternalIPPool) -> Option<Message> {
+    match PoolSpec::try_from(object) {
+        Ok(pool) => Some(Message::Fact(Fact::Pool(pool.name, pool.nodes))),
+        Err(problems) => {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            warn!(pool = name, %problems, "cannot be used: left as it was known before");
+            None
+        }
+    }
+}
+
+/// Follows the Pods of this node.
+pub async fn pods(client: Client, node: NodeName, sink: Sink) {
+    let config = Config::default().fields(&format!("spec.nodeName={node}"));
+    let events = watch::<Pod>(Api::all(client), config);
+    let told = |object: Pod| Some(Message::Fact(parse::pod(&object)));
+    follow(events, Source::Pods, sink, told, |key| Fact::PodGone(parse::pod_name(key))).await;
+}
+
+/// Follows the namespaces.
+pub async fn namespaces(client: Client, sink: Sink) {
+    let told = |object: Namespace| {
+        let meta = object.metadata;
+        let name = meta.name.unwrap_or_default();
+        Some(Message::Fact(Fact::Namespace(name.into(), meta.labels.unwrap_or_default())))
+    };
+    let gone = |key: &Key| Fact::NamespaceGone(key.name.as_str().into());
+    follow(all(&client), Source::Namespaces, sink, told, gone).await;
+}
+
+/// Follows the nodes.
+pub async fn nodes(client: Client, sink: Sink) {
+    let told = |object: Node| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object)))));
+    let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
+    follow(all(&client), Source::Nodes, sink, told, gone).await;
+}
+
+/// Follows the Service networks.
+pub async fn service_cidrs(client: Client, sink: Sink) {
+    let mut events = all::<ServiceCIDR>(&client);
+    let mut known = BTreeMap::<String, Vec<Cidr>>::new();
+    while let Some(event) = events.next().await {
+        let is_synced = event == Event::Synced;
+        match event {
+            Event::Applied(object) => {
+                let cidrs = parse::service_cidrs(&object);
+                known.insert(object.metadata.name.unwrap_or_default(), cidrs);
+            }
+            Event::Deleted(key) => {
+                known.remove(&key.name);
+            }
+            Event::Undecodable { .. } | Event::Synced => {}
+        }
+        let cidrs = known.values().flatten().copied().collect();
+        let told = Message::Fact(Fact::ServiceCidrs(cidrs));
+        let synced = is_synced.then_some(Message::Synced(Source::ServiceCidrs));
+        for message in [told].into_iter().chain(synced) {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What of an object matters to an agent.
+//!
+//! Owns the reading of Kubernetes' own kinds. A field that cannot be read is as good as absent: the API server has
+//! checked these objects. Never reads Egret's kinds (crate `egret-crds` does).
+
+use std::net::IpAddr;
+
+use egret_crds::EgressStatus;
+use egret_domain::name::PodName;
+use egret_domain::net::Cidr;
+use egret_domain::node::{ClusterNode, Fact, Pod};
+use egret_domain::ownership::Holding;
+use egret_domain::placement;
+use egret_runtime::watch::Key;
+use k8s_openapi::api::core::v1;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// The well-known label of a node's operating system.
+const OS_LABEL: &str = "kubernetes.io/os";
+/// The default of `maxEgressIPsPerNode`. Only the operator counts; agents rank without caps.
+const NO_CAP: usize = usize::MAX;
+
+pub(super) fn holding(status: &EgressStatus) -> Option<Holding> {
+    let node = status.egress_node.as_deref()?;
+    let egress_ip = status.egress_ip.as_deref().and_then(|ip| ip.parse().ok());
+    Some(Holding { node: node.into(), egress_ip })
+}
+
+pub(super) fn pod_name(key: &Key) -> PodName {
+    PodName {
+        namespace: key.namespace.as_deref().unwrap_or_default().into(),
+        name: key.name.as_str().into(),
+    }
+}
+
+/// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own.
+pub(super) fn pod(object: &v1::Pod) -> Fact {
+    let name = pod_name(&Key::of(&object.metadata));
+    let on_host = object.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+    let addresses = addresses(object);
+    if on_host || has_ended || addresses.is_empty() {
+        return Fact::PodGone(name);
+    }
+    Fact::Pod(Pod {
+        name,
+        created: created(&object.metadata),
+        addresses,
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+    })
+}
+
+fn addresses(object: &v1::Pod) -> Vec<IpAddr> {
+    let Some(status) = &object.status else { return Vec::new() };
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    let mut addresses: Vec<IpAddr> =
+        listed.chain(status.pod_ip.as_deref()).filter_map(|ip| ip.parse().ok()).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+fn created(meta: &ObjectMeta) -> i64 {
+    meta.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default()
+}
+
+pub(super) fn node(object: &v1::Node) -> ClusterNode {
+    let meta = &object.metadata;
+    let labels = meta.labels.clone().unwrap_or_default();
+    let spec = object.spec.clone().unwrap_or_default();
+    let listed = spec.pod_cidrs.into_iter().flatten().chain(spec.pod_cidr);
+    let mut pod_cidrs: Vec<Cidr> = listed.filter_map(|cidr| cidr.parse().ok()).collect();
+    pod_cidrs.sort();
+    pod_cidrs.dedup();
+    ClusterNode {
+        placement: placement::Node {
+            name: meta.name.as_deref().unwrap_or_default().into(),
+            is_linux: labels.get(OS_LABEL).is_none_or(|os| os == "linux"),
+            labels,
+            is_cordoned: spec.unschedulable == Some(true),
+            is_deleting: meta.deletion_timestamp.is_some(),
+            max_egress_ips: NO_CAP,
+            ready_for_egress: true,
+        },
+        addresses: internal_ips(object),
+        pod_cidrs,
+    }
+}
+
+fn internal_ips(object: &v1::Node) -> Vec<IpAddr> {
+    let addresses = object.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    addresses
+        .filter(|address| address.type_ == "InternalIP")
+        .filter_map(|address| address.address.parse().ok())
+        .collect()
+}
+
+pub(super) fn service_cidrs(object: &ServiceCIDR) -> Vec<Cidr> {
+    let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+    cidrs.filter_map(|cidr| cidr.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod_fact(spec: serde_json::Value, status: serde_json::Value) -> Fact {
+        let object = json!({
+            "metadata": {"namespace": "prod", "name": "web", "labels": {"app": "web"}},
+            "spec": spec, "status": status,
+        });
+        pod(&serde_json::from_value(object).unwrap())
+    }
+
+    fn is_gone(fact: &Fact) -> bool {
+        matches!(fact, Fact::PodGone(_))
+    }
+
+    #[test]
+    fn a_running_pod_has_its_addresses_once() {
+        let status = json!({"podIP": "10.244.1.2", "podIPs": [{"ip": "10.244.1.2"}, {"ip": "fd24::2"}]});
+        let Fact::Pod(pod) = pod_fact(json!({"containers": []}), status) else { panic!() };
+        assert_eq!(pod.addresses, ["10.244.1.2", "fd24::2"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+    }
+
+    #[test]
+    fn a_pod_on_the_hosts_network_is_never_selected() {
+        let spec = json!({"containers": [], "hostNetwork": true});
+        assert!(is_gone(&pod_fact(spec, json!({"podIP": "10.10.0.101"}))));
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_has_given_its_address_back() {
+        let spec = json!({"containers": []});
+        for phase in ["Succeeded", "Failed"] {
+            let status = json!({"phase": phase, "podIP": "10.244.1.2"});
+            assert!(is_gone(&pod_fact(spec.clone(), status)));
+        }
+    }
+
+    #[test]
+    fn a_pod_without_an_address_is_nothing_yet() {
+        assert!(is_gone(&pod_fact(json!({"containers": []}), json!({"phase": "Pending"}))));
+    }
+
+    #[test]
+    fn a_nodes_other_addresses_are_not_its_internal_ones() {
+        let object = json!({
+            "metadata": {"name": "node-1", "labels": {"kubernetes.io/os": "linux"}},
+            "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"], "unschedulable": true},
+            "status": {"addresses": [
+                {"type": "Hostname", "address": "node-1"},
+                {"type": "ExternalIP", "address": "192.0.2.1"},
+                {"type": "InternalIP", "address": "10.10.0.101"},
+            ]},
+        });
+        let node = node(&serde_json::from_value(object).unwrap());
+        assert_eq!(node.addresses, ["10.10.0.101".parse::<IpAddr>().unwrap()]);
+        assert_eq!(node.pod_cidrs.len(), 1);
+        assert!(node.placement.is_cordoned && node.placement.is_linux);
+    }
+}

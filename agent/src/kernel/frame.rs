@@ -1,0 +1,243 @@
+//! The fixed part of the datapath: nftables tables, sets and chains, as text for `nft`.
+//!
+//! Owns every rule and the reason for it. Rules never name a Pod or an egress IP: those are elements of the sets and
+//! maps. Each rule carries the hash of its own text as its comment, by which a frame that somebody has changed is
+//! recognised. Never runs `nft` (see `super::nft`).
+//!
+//! A packet of a selected Pod passes, on the Pod's node: `entry`, (routing, DNAT), `classify`, the tunnel's route,
+//! `unmarked`, `translate`, the tunnel's `into`. On the gateway: `tunnel`, the tunnel's `outof`, `entry`, `translate`,
+//! `untranslated`. Where both are one node: `entry`, `translate`, `untranslated`.
+
+use std::fmt::Write;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::settings::{Settings, TABLE, TUNNEL};
+
+/// Bytes of an IPv4 and a TCP header without options: what a segment does not have of the MTU.
+const HEADERS_BYTES: u32 = 40;
+
+/// A family of tables in nftables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableFamily {
+    /// IPv4 packets.
+    Ip,
+    /// Everything on one link.
+    Netdev,
+}
+
+impl TableFamily {
+    /// As `nft` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Netdev => "netdev",
+        }
+    }
+}
+
+/// A chain with its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The table's family.
+    pub family: TableFamily,
+    /// The chain's name.
+    pub name: &'static str,
+    /// Hook and priority; `None` for a chain that others jump to.
+    pub hook: Option<String>,
+    /// Its rules, in order.
+    pub rules: Vec<String>,
+}
+
+/// A set or map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Set {
+    /// The table's family.
+    pub family: TableFamily,
+    /// `set` or `map`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The type of its elements.
+    pub elements: &'static str,
+}
+
+const fn set(
+    family: TableFamily,
+    kind: &'static str,
+    name: &'static str,
+    elements: &'static str,
+) -> Set {
+    Set { family, kind, name, elements }
+}
+
+/// The sets and maps that hold the elements.
+pub const SETS: [Set; 9] = [
+    set(TableFamily::Ip, "set", "except", "type ipv4_addr; flags interval;"),
+    set(TableFamily::Ip, "set", "peers", "type ipv4_addr;"),
+    set(TableFamily::Ip, "set", "remote", "type ipv4_addr;"),
+    set(TableFamily::Ip, "set", "here", "type ipv4_addr;"),
+    set(TableFamily::Ip, "map", "local", "type ipv4_addr : ipv4_addr;"),
+    set(TableFamily::Ip, "map", "gateway", "type ether_addr : ipv4_addr;"),
+    set(TableFamily::Ip, "set", "guarded", "type ipv4_addr;"),
+    set(TableFamily::Netdev, "map", "identity", "type ipv4_addr : ether_addr;"),
+    set(TableFamily::Netdev, "set", "held", "type ether_addr;"),
+];
+
+/// The chains for these settings and this tunnel MTU in bytes.
+pub fn chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
+    let mut chains = ip_chains(settings, mtu);
+    chains.extend(netdev_chains(settings, TUNNEL));
+    chains
+}
+
+fn ip_chain(name: &'static str, hook: &str, rules: &[String]) -> Chain {
+    let hook = (!hook.is_empty()).then(|| format!("type {hook}; policy accept;"));
+    Chain { family: TableFamily::Ip, name, hook, rules: rules.to_vec() }
+}
+
+fn ip_chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
+    let Settings { mark_bit, tunnel_port, zone, .. } = settings;
+    let segment = mtu.saturating_sub(HEADERS_BYTES);
+    let syn = "tcp flags & (syn | rst) == syn";
+    vec![
+        // Only nodes may send here, and only from where the route to them points: a Pod may have raw sockets. What
+        // is let in is not tracked, or the gateway's translation would match the tunnel's own packets.
+        ip_chain("tunnel", "", &[
+            "ip saddr != @peers counter drop".to_owned(),
+            "fib saddr . iif oif missing counter drop".to_owned(),
+            "notrack accept".to_owned(),
+        ]),
+        // Before conntrack: a flow's two sides on one node must not share a tuple, so the gateway's side has its
+        // originals in a zone of their own.
+        ip_chain("entry", "filter hook prerouting priority -310", &[
+            format!("udp dport {tunnel_port} fib daddr type local jump tunnel"),
+            format!("iifname \"{TUNNEL}\" ct original zone set {zone}"),
+            format!("ip saddr @here ip daddr != @except ct original zone set {zone}"),
+        ]),
+        ip_chain("outer", "filter hook output priority -310", &[format!(
+            "udp dport {tunnel_port} oifname != \"lo\" notrack"
+        )]),
+        // After DNAT: a Service whose endpoints are outside counts as outside. One bit, the others stay.
+        ip_chain("classify", "filter hook prerouting priority -90", &[format!(
+            "iifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except ct direction original \
+             meta mark set meta mark or {mark_bit:#x}"
+        )]),
+        // The outside learns from the SYN, and the Pod from the SYN-ACK, what fits into the tunnel.
+        ip_chain("segments", "filter hook forward priority -150", &[
+            format!("oifname \"{TUNNEL}\" {syn} tcp option maxseg size set rt mtu"),
+            format!(
+                "ip daddr @remote ct direction reply {syn} tcp option maxseg size set {segment}"
+            ),
+        ]),
+        // A pooled egress IP is for leaving: what matches no flow is dropped, never reset.
+        ip_chain("inbound", "filter hook input priority -10", &[
+            "ip daddr @guarded ct direction original counter drop".to_owned(),
+            "ip daddr @guarded ct state invalid,untracked counter drop".to_owned(),
+        ]),
+        // Dropped before conntrack confirms the flow: a selected Pod's packet that would leave here untunnelled.
+        ip_chain("unmarked", "filter hook postrouting priority 80", &[
+            format!(
+                "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except \
+                 ct direction original counter drop"
+            ),
+            format!(
+                "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except \
+                 ct state invalid,untracked counter drop"
+            ),
+        ]),
+        // Before anybody else's translation: the first that sets a binding wins. Into the tunnel the binding changes
+        // nothing, so that no masquerade rule applies there.
+        ip_chain("translate", "nat hook postrouting priority 90", &[
+            format!("oifname \"{TUNNEL}\" snat to ip saddr"),
+            format!("iifname \"{TUNNEL}\" snat to ether daddr map @gateway"),
+            "ip daddr != @except snat to ip saddr map @local".to_owned(),
+        ]),
+        // Dropped before conntrack confirms the flow: a packet that should have its egress IP by now and has not.
+        ip_chain("untranslated", "filter hook postrouting priority 200", &[
+            format!("iifname \"{TUNNEL}\" ct status & snat != snat counter drop"),
+            format!("iifname \"{TUNNEL}\" ct state invalid,untracked counter drop"),
+            "ip saddr @here ip daddr != @except ct direction original counter drop".to_owned(),
+            "ip saddr @here ip daddr != @except ct state invalid,untracked counter drop".to_owned(),
+        ]),
+    ]
+}
+
+fn netdev_chains(settings: &Settings, link: &str) -> Vec<Chain> {
+    let others = !settings.mark_bit;
+    let chain = |name, hook: &str, rules: Vec<String>| Chain {
+        family: TableFamily::Netdev,
+        name,
+        hook: Some(format!("type filter hook {hook} device \"{link}\" priority 0; policy accept;")),
+        rules,
+    };
+    vec![
+        // With the bit still set the outer packet would take the tunnel's route for ever.
+        chain("into", "egress", vec![
+            format!("meta mark set meta mark and {others:#x}"),
+            "ether daddr set ip saddr map @identity".to_owned(),
+        ]),
+        // An identity that this node does not hold: its gateway is elsewhere, or not ready yet.
+        chain("outof", "ingress", vec![
+            "ether daddr != @held counter drop".to_owned(),
+            "meta pkttype set host".to_owned(),
+        ]),
+    ]
+}
+
+/// A ruleset of which the kernel can tell whether it could load it, without Egret's link.
+pub fn probe(settings: &Settings) -> String {
+    let mut chains = ip_chains(settings, 1500);
+    chains.extend(netdev_chains(settings, "lo"));
+    text(&chains)
+}
+
+/// The commands that make the frame anew, empty, in place of whatever stands under its name.
+pub fn text(chains: &[Chain]) -> String {
+    let mut text = remove();
+    for family in [TableFamily::Ip, TableFamily::Netdev] {
+        push(&mut text, format_args!("add table {} {TABLE}", family.as_str()));
+    }
+    for Set { family, kind, name, elements } in SETS {
+        let family = family.as_str();
+        push(&mut text, format_args!("add {kind} {family} {TABLE} {name} {{ {elements} }}"));
+    }
+    for chain in chains {
+        push_chain(&mut text, chain);
+    }
+    text
+}
+
+/// The commands that remove the frame and all elements in it, whether it is there or not.
+pub fn remove() -> String {
+    let mut text = String::new();
+    for family in [TableFamily::Ip, TableFamily::Netdev] {
+        // Adding first: deleting what is not there is an error.
+        push(&mut text, format_args!("add table {} {TABLE}", family.as_str()));
+        push(&mut text, format_args!("delete table {} {TABLE}", family.as_str()));
+    }
+    text
+}
+
+fn push_chain(text: &mut String, Chain { family, name, hook, rules }: &Chain) {
+    let family = family.as_str();
+    let hook = hook.as_ref().map(|hook| format!(" {{ {hook} }}")).unwrap_or_default();
+    push(text, format_args!("add chain {family} {TABLE} {name}{hook}"));
+    for rule in rules {
+        let mark = fingerprint(rule);
+        push(text, format_args!("add rule {family} {TABLE} {name} {rule} comment \"{mark}\""));
+    }
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+/// The comment by which a rule is recognised.
+pub fn fingerprint(rule: &str) -> String {
+    format!("{:016x}", xxh3_64(rule.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! nftables: elements to text for `nft`, and what `nft` lists back to elements.
+//!
+//! Owns the running of `nft`. Everything goes through one `nft -f -` and so is one transaction of the kernel. Text, not
+//! JSON: nft 1.0.6 has statements without a JSON form. Never handles names or texts of users, only addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::str::FromStr;
+use std::time::Duration;
+
+use egret_domain::datapath::{Change, Element};
+use egret_domain::net::{Cidr, Mac};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::Error;
+use super::frame::{self, Chain, TableFamily};
+use super::settings::TABLE;
+
+/// Loading the largest table takes well under a second; a hanging nft must not stop the agent.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs one transaction.
+pub(super) async fn run(commands: &str) -> Result<(), Error> {
+    nft(&["-f", "-"], commands).await.map(drop)
+}
+
+/// Asks the kernel whether it could load these commands, and loads nothing.
+pub(super) async fn check(commands: &str) -> Result<(), Error> {
+    match nft(&["-c", "-f", "-"], commands).await {
+        Err(Error::Nft(why)) => Err(Error::NoNftables(why)),
+        result => result.map(drop),
+    }
+}
+
+/// The chains and elements that stand in Egret's tables; `None` if one of the tables is missing.
+pub(super) async fn list() -> Result<Option<Listing>, Error> {
+    let mut listing = Listing::default();
+    for family in [TableFamily::Ip, TableFamily::Netdev] {
+        match nft(&["-j", "list", "table", family.as_str(), TABLE], "").await {
+            Ok(json) => listing.read(family, &json)?,
+            Err(Error::Nft(why)) if why.contains("No such file or directory") => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(listing))
+}
+
+async fn nft(arguments: &[&str], input: &str) -> Result<Vec<u8>, Error> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::NoNft)?;
+    let stdin = child.stdin.take();
+    let exchange = async {
+        if let Some(mut stdin) = stdin {
+            stdin.write_all(input.as_bytes()).await?;
+        }
+        child.wait_with_output().await
+    };
+    let output = tokio::time::timeout(LIMIT, exchange)
+        .await
+        .map_err(|_| Error::NftTimedOut(LIMIT.as_secs()))?
+        .map_err(Error::NoNft)?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Nft(errors.lines().take(3).collect::<Vec<_>>().join(" ")))
+    }
+}
+
+/// The commands for a list of changes, one per set and direction, in the order of the list.
+pub(super) fn commands(changes: &[Change]) -> String {
+    let mut removed = BTreeMap::<Place, Vec<String>>::new();
+    let mut added = BTreeMap::<Place, Vec<String>>::new();
+    for change in changes {
+        match change {
+            Change::Remove(element) => {
+                for (place, key, _) in entries(element) {
+                    removed.entry(place).or_default().push(key);
+                }
+            }
+            Change::Add(element) => {
+                for (place, key, value) in entries(element) {
+                    let value = value.map(|value| format!(" : {value}")).unwrap_or_default();
+                    added.entry(place).or_default().push(format!("{key}{value}"));
+                }
+            }
+        }
+    }
+    let mut text = String::new();
+    for (verb, places) in [("delete", removed), ("add", added)] {
+        for ((family, name), entries) in places {
+            let family = family.as_str();
+            let entries = entries.join(", ");
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{verb} element {family} {TABLE} {name} {{ {entries} }}");
+        }
+    }
+    text
+}
+
+/// A set or map: family and name.
+type Place = (TableFamily, &'static str);
+
+/// The entries that make up an element: where, key and value.
+fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
+    use TableFamily::{Ip, Netdev};
+    let entry = |place: Place, key: &dyn ToString| (place, key.to_string(), None);
+    let pair = |place: Place, key: &dyn ToString, value: &dyn ToString| {
+        (place, key.to_string(), Some(value.to_string()))
+    };
+    match element {
+        Element::Except(cidr) => vec![entry((Ip, "except"), cidr)],
+        Element::Peer(ip) => vec![entry((Ip, "peers"), ip)],
+        Element::Remote { pod, identity } => {
+            let identity = identity.map(|identity| pair((Netdev, "identity"), pod, &identity));
+            [entry((Ip, "remote"), pod)].into_iter().chain(identity).collect()
+        }
+        Element::Local { pod, egress_ip } => {
+            vec![entry((Ip, "here"), pod), pair((Ip, "local"), pod, egress_ip)]
+        }
+        Element::Gateway { identity, egress_ip } => vec![
+            pair((Ip, "gateway"), identity, egress_ip),
+            entry((Netdev, "held"), identity),
+        ],
+        Element::Guard(ip) => vec![entry((Ip, "guarded"), ip)],
+        // Not in nftables.
+        Element::Forward { .. } | Element::Address(_) => Vec::new(),
+    }
+}
+
+/// What stands in Egret's tables.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The comments of the rules of each chain.
+    rules: BTreeMap<(TableFamily, String), Vec<String>>,
+    /// The entries of each set: key, and value in a map.
+    sets: BTreeMap<(TableFamily, String), Vec<(String, Option<String>)>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    nftables: Vec<Value>,
+}
+
+impl Listing {
+    fn read(&mut self, family: TableFamily, json: &[u8]) -> Result<(), Error> {
+        let listed: Listed = serde_json::from_slice(json).map_err(Error::Listing)?;
+        for object in &listed.nftables {
+            let text = |object: &Value, field| {
+                object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
+            if let Some(chain) = object.get("chain") {
+                self.rules.entry((family, text(chain, "name"))).or_default();
+            } else if let Some(rule) = object.get("rule") {
+                let chain = self.rules.entry((family, text(rule, "chain"))).or_default();
+                chain.push(text(rule, "comment"));
+            } else if let Some(set) = object.get("set").or_else(|| object.get("map")) {
+                let entries = set.get("elem").and_then(Value::as_array).into_iter().flatten();
+                let name = text(set, "name");
+                let mut entries: Vec<_> = entries.filter_map(entry_of).collect();
+                if name == "except" {
+                    entries.iter_mut().for_each(|(key, _)| as_network(key));
+                }
+                self.sets.insert((family, name), entries);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether these chains and all sets stand as they should, and nothing else.
+    pub(super) fn is_frame(&self, chains: &[Chain]) -> bool {
+        let should: BTreeMap<_, Vec<_>> = chains
+            .iter()
+            .map(|chain| {
+                let rules = chain.rules.iter().map(|rule| frame::fingerprint(rule)).collect();
+                ((chain.family, chain.name.to_owned()), rules)
+            })
+            .collect();
+        let sets: BTreeSet<_> =
+            frame::SETS.iter().map(|set| (set.family, set.name.to_owned())).collect();
+        self.rules == should && self.sets.keys().cloned().collect::<BTreeSet<_>>() == sets
+    }
+
+    /// The elements that stand whole. Halves of elements (somebody has removed the rest) are in [`Self::debris`].
+    pub(super) fn elements(&self) -> BTreeSet<Element> {
+        use TableFamily::{Ip, Netdev};
+        let identities = self.pairs::<IpAddr, Mac>(Netdev, "identity");
+        let remotes = self.keys::<IpAddr>(Ip, "remote").into_iter();
+        let here = self.keys::<IpAddr>(Ip, "here");
+        let held = self.keys::<Mac>(Netdev, "held");
+        remotes
+            .map(|pod| Element::Remote { pod, identity: identities.get(&pod).copied() })
+            .chain(self.keys(Ip, "except").into_iter().map(Element::Except))
+            .chain(self.keys(Ip, "peers").into_iter().map(Element::Peer))
+            .chain(self.keys(Ip, "guarded").into_iter().map(Element::Guard))
+            .chain(
+                (self.pairs(Ip, "local").into_iter())
+                    .filter(|(pod, _)| here.contains(pod))
+                    .map(|(pod, egress_ip)| Element::Local { pod, egress_ip }),
+            )
+            .chain(
+                (self.pairs(Ip, "gateway").into_iter())
+                    .filter(|(identity, _)| held.contains(identity))
+                    .map(|(identity, egress_ip)| Element::Gateway { identity, egress_ip }),
+            )
+            .collect()
+    }
+
+    /// The commands that remove every entry that belongs to no whole element.
+    pub(super) fn debris(&self) -> String {
+        let mut whole = BTreeSet::new();
+        for ((family, name), key, _) in self.elements().iter().flat_map(entries) {
+            whole.insert((family, name.to_owned(), key));
+        }
+        let mut text = String::new();
+        for ((family, name), entries) in &self.sets {
+            let is_loose = |key: &&str| {
+                !whole.contains(&(*family, name.clone(), (*key).to_owned()))
+            };
+            let loose: Vec<_> =
+                entries.iter().map(|(key, _)| key.as_str()).filter(is_loose).collect();
+            if !loose.is_empty() {
+                let (family, loose) = (family.as_str(), loose.join(", "));
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "delete element {family} {TABLE} {name} {{ {loose} }}");
+            }
+        }
+        text
+    }
+
+    fn entries(&self, family: TableFamily, name: &str) -> &[(String, Option<String>)] {
+        self.sets.get(&(family, name.to_owned())).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn keys<K: FromStr + Ord>(&self, family: TableFamily, name: &str) -> BTreeSet<K> {
+        self.entries(family, name).iter().filter_map(|(key, _)| key.parse().ok()).collect()
+    }
+
+    fn pairs<K: FromStr + Ord, V: FromStr>(
+        &self,
+        family: TableFamily,
+        name: &str,
+    ) -> BTreeMap<K, V> {
+        let entries = self.entries(family, name).iter();
+        entries
+            .filter_map(|(key, value)| Some((key.parse().ok()?, value.as_ref()?.parse().ok()?)))
+            .collect()
+    }
+}
+
+/// An entry as `nft -j` lists it: a key, `[key, value]`, or either around a prefix.
+fn entry_of(entry: &Value) -> Option<(String, Option<String>)> {
+    match entry {
+        Value::Array(pair) => {
+            let [key, value] = pair.as_slice() else { return None };
+            Some((key_of(key)?, Some(key_of(value)?)))
+        }
+        key => Some((key_of(key)?, None)),
+    }
+}
+
+fn key_of(key: &Value) -> Option<String> {
+    if let Some(text) = key.as_str() {
+        return Some(text.to_owned());
+    }
+    if let Some(prefix) = key.get("prefix") {
+        let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
+        let length = u8::try_from(prefix.get("len")?.as_u64()?).ok()?;
+        return Cidr::new(address, length).map(|cidr| cidr.to_string());
+    }
+    key.get("elem").and_then(|elem| key_of(elem.get("val")?))
+}
+
+/// Of a network of one address `nft` lists the address alone.
+fn as_network(key: &mut String) {
+    if let Ok(address) = key.parse() {
+        *key = Cidr::host(address).to_string();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The tunnel's route, the rule that leads to it, and the settings of its link.
+//!
+//! Owns one rule, one table and one neighbour, all marked with Egret's protocol number or in its table. Never touches
+//! the node's own routes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use futures::TryStreamExt;
+use netlink_packet_route::route::{RouteProtocol, RouteScope};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use nix::errno::Errno;
+use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
+
+use super::Error;
+use super::links::{already, refused};
+use super::settings::{Settings, TUNNEL};
+
+/// A next hop that no one has: the tunnel's `into` chain puts the identity in its Ethernet address's place.
+const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 254);
+/// Its Ethernet address. It has no forwarding entry: a packet that keeps it is dropped.
+const NOBODY: [u8; 6] = [0x02, 0xe9, 0xff, 0xff, 0xff, 0xff];
+
+/// Makes the rule, the route and the neighbour stand, and the link's settings right.
+pub(super) async fn ensure(
+    handle: &Handle,
+    settings: &Settings,
+    tunnel: u32,
+) -> Result<(), Error> {
+    for (name, value) in [("rp_filter", "2"), ("forwarding", "1")] {
+        set(&Path::new("/proc/sys/net/ipv4/conf").join(TUNNEL).join(name), value).await?;
+    }
+    ensure_neighbour(handle, tunnel).await?;
+    ensure_route(handle, settings, tunnel).await?;
+    ensure_rule(handle, settings).await
+}
+
+/// Writes a kernel setting, unless it is so already: /proc may be read-only where nothing has to change.
+async fn set(path: &PathBuf, value: &str) -> Result<(), Error> {
+    let is = tokio::fs::read_to_string(path).await.unwrap_or_default();
+    if is.trim() == value {
+        return Ok(());
+    }
+    let written = tokio::fs::write(path, value).await;
+    written.map_err(|source| Error::Sysctl { path: path.display().to_string(), source })
+}
+
+async fn ensure_neighbour(handle: &Handle, tunnel: u32) -> Result<(), Error> {
+    let request = handle.neighbours().add(tunnel, IpAddr::V4(NEXT_HOP));
+    let request = request.link_layer_address(&NOBODY).replace();
+    request.execute().await.map_err(refused("add the tunnel's neighbour"))
+}
+
+async fn ensure_route(handle: &Handle, settings: &Settings, tunnel: u32) -> Result<(), Error> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .table_id(settings.route_table)
+        .protocol(RouteProtocol::from(settings.route_protocol))
+        .scope(RouteScope::Universe)
+        .output_interface(tunnel)
+        .gateway(NEXT_HOP)
+        .onlink()
+        .build();
+    let request = handle.route().add(route).replace();
+    let what = format!("add the tunnel's route to table {}", settings.route_table);
+    request.execute().await.map_err(refused(what))
+}
+
+async fn ensure_rule(handle: &Handle, settings: &Settings) -> Result<(), Error> {
+    let mut rules = rules(handle, settings).await?;
+    let right = rules.iter().position(|rule| is_right(rule, settings));
+    match right {
+        Some(right) => {
+            rules.swap_remove(right);
+        }
+        None => add_rule(handle, settings).await?,
+    }
+    delete_rules(handle, rules).await
+}
+
+async fn add_rule(handle: &Handle, settings: &Settings) -> Result<(), Error> {
+    let mut request = handle
+        .rule()
+        .add()
+        .v4()
+        .action(RuleAction::ToTable)
+        .priority(settings.rule_preference)
+        .table_id(settings.route_table)
+        .fw_mark(settings.mark_bit);
+    request.message_mut().attributes.extend([
+        RuleAttribute::FwMask(settings.mark_bit),
+        RuleAttribute::Protocol(RouteProtocol::from(settings.route_protocol)),
+    ]);
+    let added = already(request.execute().await, &[Errno::EEXIST]);
+    added.map_err(refused(format!("add the routing rule with preference {}", settings.rule_preference)))
+}
+
+/// Egret's rules: those with its protocol number.
+async fn rules(handle: &Handle, settings: &Settings) -> Result<Vec<RuleMessage>, Error> {
+    let protocol = RuleAttribute::Protocol(RouteProtocol::from(settings.route_protocol));
+    let rules: Vec<RuleMessage> = handle
+        .rule()
+        .get(IpVersion::V4)
+        .execute()
+        .try_collect()
+        .await
+        .map_err(refused("list routing rules"))?;
+    Ok(rules.into_iter().filter(|rule| rule.attributes.contains(&protocol)).collect())
+}
+
+fn is_right(rule: &RuleMessage, settings: &Settings) -> bool {
+    [
+        RuleAttribute::Priority(settings.rule_preference),
+        RuleAttribute::FwMark(settings.mark_bit),
+        RuleAttribute::FwMask(settings.mark_bit),
+        RuleAttribute::Table(settings.route_table),
+    ]
+    .iter()
+    .all(|wanted| rule.attributes.contains(wanted))
+}
+
+async fn delete_rules(handle: &Handle, rules: Vec<RuleMessage>) -> Result<(), Error> {
+    for rule in rules {
+        let deleted = already(handle.rule().del(rule).execute().await, &[Errno::ENOENT]);
+        deleted.map_err(refused("remove a routing rule"))?;
+    }
+    Ok(())
+}
+
+/// Removes the rule; the route and the neighbour go with the tunnel's link.
+pub(super) async fn remove(handle: &Handle, settings: &Settings) -> Result<(), Error> {
+    let rules = rules(handle, settings).await?;
+    delete_rules(handle, rules).await
+}

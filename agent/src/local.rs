@@ -1,0 +1,41 @@
+//! The addresses on this node's links, as the user moves them about: by these a static egress IP is found.
+//!
+//! Owns the watch on them. Never reports Egret's own links, nor changes anything.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::kernel::{Error, links};
+
+/// Without any event the addresses are read again after this time: an event may have been lost.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// Sends the addresses of this node that are not Egret's: at once, and whenever they change. Ends when nobody listens.
+pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error> {
+    let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+    let (connection, handle, mut events) =
+        new_multicast_connection(&groups).map_err(Error::Socket)?;
+    tokio::spawn(connection);
+    let mut known = None;
+    loop {
+        let now = read(&handle).await?;
+        if known.as_ref() != Some(&now) {
+            known = Some(now.clone());
+            if addresses.send(now).await.is_err() {
+                return Ok(());
+            }
+        }
+        // Whatever the event says, the whole is read again: events are few and may be lost.
+        let _ = timeout(READ_AGAIN_AFTER, events.next()).await;
+    }
+}
+
+async fn read(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
+    links::addresses_of_others(handle).await
+}

@@ -1,0 +1,158 @@
+//! Who is there: the agents find out among themselves, by gossip (SWIM, crate `foca`) over UDP.
+//!
+//! Owns the set of nodes whose agents answer. Every datagram carries a seal (see [`seal`]); what has none is not read.
+//! Never decides what follows from a death.
+
+mod gossip;
+pub mod seal;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use egret_domain::name::NodeName;
+use thiserror::Error;
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{info, warn};
+
+use gossip::{Gossip, Member};
+use seal::Seal;
+
+/// Larger than any datagram that is sent.
+const BUFFER_BYTES: usize = 2048;
+/// A peer that does not answer is greeted this often: so a new one is met, and a healed partition noticed.
+const GREET_EVERY: Duration = Duration::from_secs(1);
+/// An agent that has not met everybody by then takes the rest to be absent.
+const SETTLED_AFTER: Duration = Duration::from_secs(4);
+
+/// The nodes whose agents answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alive {
+    /// They, this node among them.
+    pub nodes: BTreeSet<NodeName>,
+    /// Whether silence may be taken for absence.
+    pub settled: bool,
+}
+
+/// Why gossip is not possible.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The port cannot be used.
+    #[error("cannot listen for gossip on {address}: choose another port with --gossip-port on all nodes")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] seal::BadKey),
+}
+
+/// This node's part in the gossip.
+pub struct Membership {
+    socket: UdpSocket,
+    seal: Seal,
+    gossip: Gossip,
+    peers: watch::Receiver<BTreeMap<NodeName, IpAddr>>,
+    alive: watch::Sender<Alive>,
+    settled_at: Instant,
+}
+
+impl Membership {
+    /// Opens the port. `peers` are the other nodes' addresses; who answers is told through `alive`.
+    pub async fn open(
+        me: &NodeName,
+        address: SocketAddr,
+        seal: Seal,
+        peers: watch::Receiver<BTreeMap<NodeName, IpAddr>>,
+        alive: watch::Sender<Alive>,
+    ) -> Result<Self, Error> {
+        let socket = UdpSocket::bind(address).await;
+        let socket = socket.map_err(|source| Error::Listen { address, source })?;
+        let gossip = Gossip::new(Member::new(me, address));
+        let settled_at = Instant::now() + SETTLED_AFTER;
+        Ok(Self { socket, seal, gossip, peers, alive, settled_at })
+    }
+
+    /// Gossips for ever.
+    pub async fn run(mut self) {
+        let mut buffer = [0; BUFFER_BYTES];
+        let mut greet = interval(GREET_EVERY);
+        greet.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next_timer = self.gossip.next_timer();
+            tokio::select! {
+                received = self.socket.recv_from(&mut buffer) => self.receive(received, &buffer),
+                () = sleep_until(next_timer) => self.gossip.run_timers(Instant::now()),
+                Ok(()) = self.peers.changed() => self.greet(),
+                _ = greet.tick() => self.greet(),
+            }
+            self.send_all().await;
+            self.tell();
+        }
+    }
+
+    fn receive(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+        // An error is that of an earlier datagram, to a port where nobody listens.
+        let Ok((length, _)) = received else { return };
+        if let Some(message) = buffer.get(..length).and_then(|datagram| self.seal.open(datagram)) {
+            self.gossip.receive(message, Instant::now());
+        }
+    }
+
+    fn greet(&mut self) {
+        let port = self.gossip.me().address.port();
+        let alive: BTreeSet<_> = self.gossip.alive().collect();
+        let absent: Vec<_> = self
+            .peers
+            .borrow_and_update()
+            .iter()
+            .filter(|(name, _)| !alive.contains(*name))
+            .map(|(name, ip)| Member::unmet(name, SocketAddr::new(*ip, port)))
+            .collect();
+        for member in absent {
+            self.gossip.greet(member, Instant::now());
+        }
+    }
+
+    async fn send_all(&mut self) {
+        while let Some((to, message)) = self.gossip.to_send() {
+            let datagram = self.seal.close(&message);
+            // A datagram may always get lost; gossip is made for that.
+            let _ = self.socket.send_to(&datagram, to).await;
+        }
+    }
+
+    fn tell(&mut self) {
+        let nodes: BTreeSet<_> = self.gossip.alive().collect();
+        let has_met_all = {
+            let peers = self.peers.borrow();
+            !peers.is_empty() && peers.keys().all(|peer| nodes.contains(peer))
+        };
+        let settled = self.alive.borrow().settled || has_met_all || Instant::now() >= self.settled_at;
+        self.alive.send_if_modified(|alive| {
+            log_difference(&alive.nodes, &nodes);
+            let now = Alive { nodes, settled };
+            let is_news = *alive != now;
+            *alive = now;
+            is_news
+        });
+    }
+}
+
+fn log_difference(before: &BTreeSet<NodeName>, now: &BTreeSet<NodeName>) {
+    for node in now.difference(before) {
+        info!(%node, "agent answers");
+    }
+    for node in before.difference(now) {
+        warn!(%node, "agent does not answer any more");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The gossip itself, without sockets or clock: messages and times come in, messages go out.
+//!
+//! Owns foca's state, its timers and their settings. Never waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use egret_domain::name::NodeName;
+use foca::{AccumulatingRuntime, Config, Foca, Identity, PeriodicParams, PostcardCodec, Timer};
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tracing::debug;
+
+/// A node that misses one probe is suspected, and down when nobody has vouched for it by then.
+const PROBE_EVERY: Duration = Duration::from_millis(250);
+const PROBE_ANSWERED_WITHIN: Duration = Duration::from_millis(80);
+const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(350);
+const GOSSIP_EVERY: Duration = Duration::from_millis(100);
+/// Under the least IPv6 MTU with the seal and the headers.
+const MESSAGE_BYTES: usize = 1100;
+/// When no timer is set.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// An agent in the gossip. Its address stays over restarts; the incarnation grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Member {
+    node: String,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    incarnation: u64,
+}
+
+impl Member {
+    /// This agent, as of now: a later start has a higher incarnation.
+    pub(super) fn new(node: &NodeName, address: SocketAddr) -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let incarnation = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self { node: node.to_string(), address, incarnation }
+    }
+
+    /// Another agent of which only the address is known.
+    pub(super) fn unmet(node: &NodeName, address: SocketAddr) -> Self {
+        Self { node: node.to_string(), address, incarnation: 0 }
+    }
+}
+
+impl Identity for Member {
+    type Addr = SocketAddr;
+
+    fn renew(&self) -> Option<Self> {
+        Some(Self { incarnation: self.incarnation.saturating_add(1), ..self.clone() })
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        self.incarnation > adversary.incarnation
+    }
+}
+
+/// One agent's gossip.
+pub(super) struct Gossip {
+    foca: Foca<Member, PostcardCodec, StdRng, foca::NoCustomBroadcast>,
+    runtime: AccumulatingRuntime<Member>,
+    /// By due time; those due at the same time in the order that foca asks for.
+    timers: BTreeMap<Instant, Vec<Timer<Member>>>,
+    outbox: VecDeque<(SocketAddr, Bytes)>,
+}
+
+impl Gossip {
+    pub(super) fn new(me: Member) -> Self {
+        Self {
+            foca: Foca::new(me, config(), rand::make_rng(), PostcardCodec),
+            runtime: AccumulatingRuntime::new(),
+            timers: BTreeMap::new(),
+            outbox: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn me(&self) -> &Member {
+        self.foca.identity()
+    }
+
+    /// The nodes whose agents answer, this one among them.
+    pub(super) fn alive(&self) -> impl Iterator<Item = NodeName> {
+        let members = self.foca.iter_members().map(foca::Member::id).chain([self.me()]);
+        members.map(|member| NodeName::from(member.node.as_str()))
+    }
+
+    /// Takes in a message.
+    pub(super) fn receive(&mut self, message: &[u8], now: Instant) {
+        let result = self.foca.handle_data(message, &mut self.runtime);
+        self.settle(result, now);
+    }
+
+    /// Asks an agent to join.
+    pub(super) fn greet(&mut self, member: Member, now: Instant) {
+        let result = self.foca.announce(member, &mut self.runtime);
+        self.settle(result, now);
+    }
+
+    /// When [`Self::run_timers`] is to be called next.
+    pub(super) fn next_timer(&self) -> Instant {
+        self.timers.first_key_value().map_or_else(|| Instant::now() + LONG, |(due, _)| *due)
+    }
+
+    /// Does what is due.
+    pub(super) fn run_timers(&mut self, now: Instant) {
+        let later = self.timers.split_off(&(now + Duration::from_nanos(1)));
+        let mut due: Vec<_> = std::mem::replace(&mut self.timers, later).into_values().flatten().collect();
+        due.sort();
+        for timer in due {
+            let result = self.foca.handle_timer(timer, &mut self.runtime);
+            self.settle(result, now);
+        }
+    }
+
+    /// The next message to send.
+    pub(super) fn to_send(&mut self) -> Option<(SocketAddr, Bytes)> {
+        self.outbox.pop_front()
+    }
+
+    fn settle(&mut self, result: Result<(), foca::Error>, now: Instant) {
+        if let Err(error) = result {
+            debug!(%error, "gossip");
+        }
+        while let Some((to, message)) = self.runtime.to_send() {
+            self.outbox.push_back((to.address, message));
+        }
+        while let Some((after, timer)) = self.runtime.to_schedule() {
+            self.timers.entry(now + after).or_default().push(timer);
+        }
+        // Who is alive is read from the members, not from what changed.
+        while self.runtime.to_notify().is_some() {}
+    }
+}
+
+fn config() -> Config {
+    let to_some = |frequency, members| {
+        NonZeroUsize::new(members).map(|num_members| PeriodicParams { frequency, num_members })
+    };
+    Config {
+        probe_period: PROBE_EVERY,
+        probe_rtt: PROBE_ANSWERED_WITHIN,
+        num_indirect_probes: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN),
+        max_transmissions: NonZeroU8::new(10).unwrap_or(NonZeroU8::MIN),
+        suspect_to_down_after: DOWN_AFTER_SUSPICION,
+        remove_down_after: Some(Duration::from_secs(3600)),
+        max_packet_size: NonZeroUsize::new(MESSAGE_BYTES).unwrap_or(NonZeroUsize::MIN),
+        notify_down_members: true,
+        // The agent greets those that do not answer itself: it knows them from the API.
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
+        periodic_gossip: to_some(GOSSIP_EVERY, 3),
+    }
+}

@@ -1,0 +1,69 @@
+//! Agents on loopback, each at an address of its own.
+
+use super::*;
+
+struct Agent {
+    alive: watch::Receiver<Alive>,
+    task: tokio::task::JoinHandle<()>,
+    _peers: watch::Sender<BTreeMap<NodeName, IpAddr>>,
+}
+
+fn address_of(last_byte: u8) -> IpAddr {
+    [127, 77, 0, last_byte].into()
+}
+
+async fn agent(last_byte: u8, port: u16, key: u8, everybody: &[u8]) -> Agent {
+    let name = |n: u8| NodeName::from(format!("node-{n}"));
+    let others = everybody.iter().filter(|n| **n != last_byte);
+    let (peers, peers_seen) =
+        watch::channel(others.map(|n| (name(*n), address_of(*n))).collect());
+    let (told, alive) = watch::channel(Alive::default());
+    let seal = Seal::new(&[key; 32]).unwrap();
+    let address = SocketAddr::new(address_of(last_byte), port);
+    let membership =
+        Membership::open(&name(last_byte), address, seal, peers_seen, told).await.unwrap();
+    Agent { alive, task: tokio::spawn(membership.run()), _peers: peers }
+}
+
+impl Agent {
+    /// Waits until these and no others answer.
+    async fn sees(&mut self, nodes: &[u8]) {
+        let nodes: BTreeSet<_> = nodes.iter().map(|n| NodeName::from(format!("node-{n}"))).collect();
+        let wait = self.alive.wait_for(|alive| alive.nodes == nodes);
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn agents_find_each_other_and_notice_who_falls_silent_and_who_comes_back() {
+    let everybody = [1, 2, 3];
+    let mut one = agent(1, 17_001, 9, &everybody).await;
+    let mut two = agent(2, 17_001, 9, &everybody).await;
+    let three = agent(3, 17_001, 9, &everybody).await;
+    one.sees(&[1, 2, 3]).await;
+    assert!(one.alive.borrow().settled);
+    three.task.abort();
+    one.sees(&[1, 2]).await;
+    two.sees(&[1, 2]).await;
+    let mut again = agent(3, 17_001, 9, &everybody).await;
+    one.sees(&[1, 2, 3]).await;
+    again.sees(&[1, 2, 3]).await;
+}
+
+#[tokio::test]
+async fn an_agent_with_another_key_is_not_let_in() {
+    let everybody = [4, 5, 6];
+    let mut one = agent(4, 17_002, 9, &everybody).await;
+    let _stranger = agent(6, 17_002, 8, &everybody).await;
+    let _two = agent(5, 17_002, 9, &everybody).await;
+    one.sees(&[4, 5]).await;
+    one.alive.wait_for(|alive| alive.settled).await.unwrap();
+    assert_eq!(one.alive.borrow().nodes.len(), 2);
+}
+
+#[tokio::test]
+async fn an_agent_that_meets_nobody_settles_in_the_end() {
+    let mut alone = agent(7, 17_003, 9, &[7, 8]).await;
+    assert!(!alone.alive.borrow().settled);
+    alone.alive.wait_for(|alive| alive.settled).await.unwrap();
+}

@@ -1,0 +1,214 @@
+//! The one loop: facts in, changes to the kernel out, reports out.
+//!
+//! Owns when the kernel is changed: after each batch of facts, and by a full comparison at the start, after any error
+//! and now and then. Never decides what should stand ([`Index`]) nor how it is made to ([`Kernel`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_crds::Egress;
+use egret_domain::datapath::{Commit, Element, diff};
+use egret_domain::name::{EgressName, NodeName};
+use egret_domain::net::Family;
+use egret_domain::node::{Fact, Index};
+use egret_runtime::ready::Awaited;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::feed::{Message, Source};
+use crate::kernel::{Error, Kernel};
+use crate::membership::Alive;
+use crate::report::NodeReport;
+use crate::status::Statuses;
+
+/// Without any error the kernel is compared this often: somebody may have changed it.
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// After an error it is compared soon, then less and less soon.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+/// Facts taken in before the kernel is changed: many make one transaction.
+const BATCH: usize = 4096;
+
+/// Where the loop's results go, apart from the kernel.
+pub struct Outlets {
+    /// The other nodes' addresses, to the gossip.
+    pub peers: watch::Sender<BTreeMap<NodeName, std::net::IpAddr>>,
+    /// This node's part in Egresses' statuses.
+    pub statuses: Statuses,
+    /// This node's report on itself.
+    pub report: watch::Sender<NodeReport>,
+}
+
+/// One node's reconciler.
+pub struct Reconciler<K> {
+    index: Index,
+    kernel: K,
+    outlets: Outlets,
+    objects: BTreeMap<EgressName, Arc<Egress>>,
+    awaited: BTreeSet<Source>,
+    ready: Option<Awaited>,
+    compare_at: Instant,
+    failures: u32,
+}
+
+impl<K: Kernel> Reconciler<K> {
+    /// A reconciler that has seen nothing. `ready` is done once the kernel is as it should be.
+    pub fn new(index: Index, kernel: K, outlets: Outlets, ready: Awaited) -> Self {
+        Self {
+            index,
+            kernel,
+            outlets,
+            objects: BTreeMap::new(),
+            awaited: Source::all(),
+            ready: Some(ready),
+            compare_at: Instant::now(),
+            failures: 0,
+        }
+    }
+
+    /// Works until nobody sends messages any more.
+    pub async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        mut alive: watch::Receiver<Alive>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let compare_at = self.compare_at;
+            tokio::select! {
+                count = messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                Ok(()) = alive.changed() => {
+                    let Alive { nodes, settled } = alive.borrow_and_update().clone();
+                    self.index.apply(Fact::Alive { nodes, settled });
+                }
+                () = sleep_until(compare_at) => {}
+            }
+            batch.drain(..).for_each(|message| self.take(message));
+            self.reconcile().await;
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Fact(fact) => {
+                if let Fact::EgressGone(name) = &fact {
+                    self.objects.remove(name);
+                }
+                self.index.apply(fact);
+            }
+            Message::Egress(fact, object) => {
+                self.objects.insert(fact.egress.name.clone(), object);
+                self.index.apply(Fact::Egress(fact));
+            }
+            Message::Synced(source) => {
+                if self.awaited.remove(&source) && self.awaited.is_empty() {
+                    info!("all objects read");
+                    self.compare_at = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn reconcile(&mut self) {
+        self.outlets.peers.send_if_modified(|peers| {
+            let now = self.index.peers();
+            let is_news = *peers != now;
+            *peers = now;
+            is_news
+        });
+        // Before everything is known, what stands in the kernel is better than what could be planned.
+        if !self.awaited.is_empty() && self.failures == 0 && self.compare_at > Instant::now() {
+            return;
+        }
+        let result = if self.compare_at <= Instant::now() {
+            self.compare().await
+        } else {
+            self.change().await
+        };
+        match result {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Changes what the last facts touched.
+    async fn change(&mut self) -> Result<(), Error> {
+        if !self.awaited.is_empty() {
+            return Ok(());
+        }
+        let mut changes = self.index.take_changes();
+        changes.retain(|change| is_possible(change.element()));
+        self.commit(&Commit::of(&changes)).await
+    }
+
+    /// Makes the frame stand and, once everything is known, what is in it as it should be.
+    async fn compare(&mut self) -> Result<(), Error> {
+        let is = self.kernel.repair().await?;
+        if !self.awaited.is_empty() {
+            return Ok(());
+        }
+        self.index.take_changes();
+        let should = self.index.planned().into_iter().filter(is_possible).collect();
+        self.commit(&Commit::of(&diff(&is, &should))).await
+    }
+
+    async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
+        if commit.is_empty() {
+            return Ok(());
+        }
+        debug!(?commit, "changing the kernel");
+        self.kernel.commit(commit).await?;
+        for ip in &commit.withdraw {
+            info!(%ip, "egress IP let go");
+        }
+        for ip in &commit.assume {
+            info!(%ip, "egress IP held");
+        }
+        Ok(())
+    }
+
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        if self.compare_at <= Instant::now() {
+            self.compare_at = Instant::now() + COMPARE_EVERY;
+        }
+        if !self.awaited.is_empty() {
+            return;
+        }
+        // What is reported is so: the kernel has been changed before.
+        for (name, report) in self.index.take_reports() {
+            let object = self.objects.get(&name).cloned();
+            self.outlets.statuses.set(name, object.zip(report));
+        }
+        self.tell(None);
+        if let Some(ready) = self.ready.take() {
+            ready.done();
+            info!("ready");
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        let delay = FIRST_RETRY.saturating_mul(1 << self.failures.min(6)).min(LAST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.compare_at = Instant::now() + delay;
+        warn!(error = egret_runtime::describe(error), ?delay, "the kernel refused, will compare");
+        self.tell(Some(error));
+    }
+
+    fn tell(&self, error: Option<&Error>) {
+        let failed = error.map(|error| (error.check(), egret_runtime::describe(error)));
+        self.outlets.report.send_if_modified(|report| {
+            let now = NodeReport::of(&self.index, failed);
+            let is_news = *report != now;
+            *report = now;
+            is_news
+        });
+    }
+}
+
+/// IPv6 has no frame yet.
+fn is_possible(element: &Element) -> bool {
+    element.family() == Family::V4
+}

@@ -1,0 +1,203 @@
+//! This node's part in Egresses' statuses: `egressNode`, `egressIP` and the condition `IPAssigned`.
+//!
+//! Owns the writes and their retries. All agents write as one field manager, each write only if the object is as it was
+//! read: whoever was slower reads again first. Never decides who holds what.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use egret_crds::{Egress, EgressStatus};
+use egret_domain::condition::{Condition, Recorded, Type, merge};
+use egret_domain::name::{EgressName, NodeName};
+use egret_domain::ownership::Report;
+use egret_runtime::apply::{How, Part, apply};
+use egret_runtime::backoff::Limits;
+use egret_runtime::retry::Retries;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+/// The name under which all agents own their fields.
+const MANAGER: &str = "egret-agent";
+/// Writes under way at once.
+const AT_ONCE: usize = 8;
+/// Egresses that may wait for a retry.
+const MOST_RETRIES: usize = 100_000;
+const BACKOFF: Limits =
+    Limits { first: Duration::from_millis(200), most: Duration::from_secs(10) };
+
+/// What is to be written: the object as it was read, and what to say in it.
+type Wish = (Arc<Egress>, Report);
+
+/// The latest wish for each Egress. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Statuses {
+    wishes: Arc<Mutex<BTreeMap<EgressName, Wish>>>,
+    changed: Arc<Notify>,
+}
+
+impl Statuses {
+    /// Wishes something to be written, or nothing any more.
+    pub fn set(&self, name: EgressName, wish: Option<Wish>) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        match wish {
+            Some(wish) => {
+                wishes.insert(name, wish);
+                self.changed.notify_one();
+            }
+            None => {
+                wishes.remove(&name);
+            }
+        }
+    }
+
+    fn get(&self, name: &EgressName) -> Option<Wish> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn names(&self) -> Vec<EgressName> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Forgets a wish that was fulfilled, unless there is a newer one.
+    fn fulfilled(&self, name: &EgressName, object: &Arc<Egress>) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        if wishes.get(name).is_some_and(|(newer, _)| Arc::ptr_eq(newer, object)) {
+            wishes.remove(name);
+        }
+    }
+}
+
+/// Writes what is wished, for ever.
+pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
+    let api: Api<Egress> = Api::all(client);
+    let mut retries = Retries::new(BACKOFF, MOST_RETRIES);
+    let mut under_way = FuturesUnordered::new();
+    let mut queue = Vec::new();
+    let mut busy = std::collections::BTreeSet::new();
+    loop {
+        while under_way.len() < AT_ONCE
+            && let Some(name) = queue.pop()
+        {
+            let Some((object, report)) = statuses.get(&name) else { continue };
+            if busy.insert(name.clone()) {
+                under_way.push(write_one(&api, &me, name, object, report));
+            }
+        }
+        tokio::select! {
+            () = statuses.changed.notified() => queue = statuses.names(),
+            name = retries.next() => queue.push(name),
+            Some((name, object, result)) = under_way.next(), if !under_way.is_empty() => {
+                busy.remove(&name);
+                if settle(&statuses, &name, &object, result) {
+                    retries.forget(&name);
+                    // A newer wish may have come meanwhile.
+                    queue.push(name);
+                } else if !retries.failed(name) {
+                    warn!("too many statuses wait to be written");
+                }
+            }
+        }
+    }
+}
+
+type Outcome = Result<(), egret_runtime::apply::Error>;
+
+async fn write_one(
+    api: &Api<Egress>,
+    me: &NodeName,
+    name: EgressName,
+    object: Arc<Egress>,
+    report: Report,
+) -> (EgressName, Arc<Egress>, Outcome) {
+    let wanted = wanted(&object, me, report, Timestamp::now());
+    let how = How { manager: MANAGER, part: Part::Status, force: true, if_unchanged: true };
+    let result = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
+    (name, object, result.map(drop))
+}
+
+/// Whether the wish is done with: written, or overtaken (what overtook it is read, and brings a new wish if need be).
+fn settle(
+    statuses: &Statuses,
+    name: &EgressName,
+    object: &Arc<Egress>,
+    result: Outcome,
+) -> bool {
+    match result {
+        Ok(()) => debug!(egress = %name, "status written"),
+        Err(error) if error.is_conflict() || error.is_not_found() => {
+            debug!(egress = %name, "status overtaken");
+        }
+        Err(error) => {
+            let error = egret_runtime::describe(&error);
+            warn!(egress = %name, error, "cannot write the status, will retry");
+            return false;
+        }
+    }
+    statuses.fulfilled(name, object);
+    true
+}
+
+/// The fields of the status that the agents own. What an agent leaves out is removed.
+fn wanted(object: &Egress, me: &NodeName, report: Report, now: Timestamp) -> Value {
+    let generation = object.metadata.generation.unwrap_or_default();
+    let condition = |is_true, reason, message| Condition {
+        kind: Type::IpAssigned,
+        is_true,
+        reason,
+        message,
+        observed_generation: generation,
+    };
+    match report {
+        Report::Holds(ip) => {
+            let condition = condition(true, "Assigned", format!("{ip} is on {me}"));
+            json!({"status": {
+                "egressNode": me.as_str(),
+                "egressIP": ip.to_string(),
+                "conditions": [recorded(object, condition, now)],
+            }})
+        }
+        Report::LetGo => {
+            let message = format!("{me} has let the egress IP go and no other node holds it");
+            let condition = condition(false, "Withdrawn", message);
+            json!({"status": {"conditions": [recorded(object, condition, now)]}})
+        }
+    }
+}
+
+fn recorded(object: &Egress, condition: Condition, now: Timestamp) -> Value {
+    let old: Vec<_> = object.status.iter().filter_map(assigned).collect();
+    let Recorded { kind, is_true, reason, message, observed_generation, since } =
+        merge(&old, condition, now.as_second());
+    let since = Timestamp::from_second(since).unwrap_or(now);
+    json!({
+        "type": kind.as_str(),
+        "status": if is_true { "True" } else { "False" },
+        "reason": reason,
+        "message": message,
+        "observedGeneration": observed_generation,
+        "lastTransitionTime": since.to_string(),
+    })
+}
+
+/// The condition `IPAssigned` as it stands.
+fn assigned(status: &EgressStatus) -> Option<Recorded> {
+    let condition =
+        status.conditions.iter().find(|condition| condition.type_ == Type::IpAssigned.as_str())?;
+    Some(Recorded {
+        kind: Type::IpAssigned,
+        is_true: condition.status == "True",
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        observed_generation: condition.observed_generation.unwrap_or_default(),
+        since: condition.last_transition_time.0.as_second(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
