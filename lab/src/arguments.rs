@@ -1,10 +1,11 @@
 //! The lab's command line. The text of `--help` is the lab's manual.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use egret_lab::spec::{LabName, Masquerade};
-use egret_lab::topology::{Endpoint, NodeId, PodKey, Target};
+use egret_lab::topology::{Endpoint, NameError, NodeId, PodKey, Target};
 
 /// A Kubernetes cluster on this machine: a real API server, nodes as network namespaces, real packets.
 ///
@@ -353,14 +354,29 @@ pub(crate) enum Net {
     Uplink(Uplink),
 }
 
+/// Endpoints with commas between them.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoints(pub(crate) Vec<Endpoint>);
+
+impl FromStr for Endpoints {
+    type Err = NameError;
+
+    fn from_str(list: &str) -> Result<Self, NameError> {
+        list.split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Sides {
-    /// A[,B...]
-    #[arg(value_delimiter = ',')]
-    pub(crate) from: Vec<Endpoint>,
-    /// C[,D...]; everybody else if not given.
-    #[arg(value_delimiter = ',', num_args = 1)]
-    pub(crate) to: Vec<Endpoint>,
+    /// Who is cut off.
+    #[arg(value_name = "A[,B...]")]
+    pub(crate) from: Option<Endpoints>,
+    /// From whom; from everybody else if not given.
+    #[arg(value_name = "C[,D...]")]
+    pub(crate) to: Option<Endpoints>,
     /// Only what the first set says to the second.
     #[arg(long)]
     pub(crate) one_way: bool,
@@ -378,4 +394,46 @@ pub(crate) enum Uplink {
         /// Whose.
         node: NodeId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_partition_is_read_from_lists_with_commas() {
+        let line = ["lab", "net", "cut", "node-1,node-2", "ext,api", "--one-way"];
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        let Command::Net(Net::Cut(Sides { from, to, one_way })) = arguments.command else {
+            panic!("not a cut");
+        };
+        assert_eq!(
+            (from.unwrap().0.len(), to.unwrap().0.len(), one_way),
+            (2, 2, true)
+        );
+    }
+
+    #[test]
+    fn a_pod_is_made_or_removed() {
+        let make = ["lab", "pod", "a", "--node", "node-1", "-l", "x=1,y=2"];
+        let Command::Pod(pod) = Arguments::try_parse_from(make).unwrap().command else {
+            panic!("not a Pod");
+        };
+        assert_eq!((pod.labels.len(), pod.remove.is_none()), (2, true));
+        let remove = ["lab", "pod", "rm", "a", "-n", "shop"];
+        let Command::Pod(pod) = Arguments::try_parse_from(remove).unwrap().command else {
+            panic!("not a Pod");
+        };
+        assert!(
+            matches!(pod.remove, Some(PodCommand::Rm { namespace, .. }) if namespace == "shop")
+        );
+        assert!(Arguments::try_parse_from(["lab", "pod", "a"]).is_err());
+    }
 }

@@ -26,7 +26,10 @@ use crate::topology::{Endpoint, NodeId, PodKey};
 use crate::underlay;
 
 /// How long Pods may take to run or go.
-const POD_PATIENCE: Duration = Duration::from_secs(60);
+const POD_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Nothing in a Pod of the lab needs time to end, but it is told that it shall, as in a cluster.
+const GRACE_S: u32 = 1;
 
 /// Why an operation was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +44,7 @@ pub enum ClusterError {
     #[error("{0} is off: `hack/lab node on {0}` first")]
     NodeOff(NodeId),
     /// The API server refused or is away.
-    #[error("the API server did not do it: {0}")]
+    #[error("the API server did not do it: {}", reason(.0))]
     Api(#[from] kube::Error),
     /// A command of the system failed.
     #[error(transparent)]
@@ -154,7 +157,7 @@ impl Cluster {
         for namespace in namespaces {
             self.ensure_namespace(namespace).await?;
         }
-        let uids: Vec<String> = stream::iter(pods.to_vec().into_iter().map(|pod| self.create(pod)))
+        let uids: Vec<String> = stream::iter(pods.iter().cloned().map(|pod| self.create(pod)))
             .buffered(16)
             .try_collect()
             .await?;
@@ -181,10 +184,11 @@ impl Cluster {
         }
     }
 
-    /// Creates a Pod; in a new namespace only once the controllers have made its ServiceAccount.
+    /// Creates a Pod; in a new namespace only once the controllers have made its service account.
     async fn create(&self, pod: PodRequest) -> Result<String, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let object: Pod = serde_json::from_value(manifest(&pod)).map_err(kube::Error::SerdeError)?;
+        let object: Pod =
+            serde_json::from_value(manifest(&pod)).map_err(kube::Error::SerdeError)?;
         let deadline = tokio::time::Instant::now() + POD_PATIENCE;
         loop {
             match api.create(&PostParams::default(), &object).await {
@@ -333,6 +337,14 @@ async fn all<E: Into<ClusterError>>(
         .map_err(Into::into)
 }
 
+/// The server's own words, without the structure around them.
+fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn is_on(address: Ipv4Addr, node: NodeId) -> bool {
     node.address() == address || node.pod_addresses().any(|one| one == address)
 }
@@ -342,6 +354,7 @@ fn manifest(pod: &PodRequest) -> serde_json::Value {
         "metadata": {"name": pod.name, "labels": pod.labels},
         "spec": {
             "nodeName": pod.node.to_string(),
+            "terminationGracePeriodSeconds": GRACE_S,
             "containers": [{"name": "pause", "image": "registry.k8s.io/pause:3.10"}],
         },
     })

@@ -13,7 +13,9 @@ use egret_lab::process::Order;
 use egret_lab::topology::{NodeId, Target};
 use egret_lab::{echo, isolation, supervisor, workload};
 
-use crate::arguments::{Arguments, Command, Net, Node, OnNode, OnOff, OnReplica, Sides, Uplink};
+use crate::arguments::{
+    Arguments, Command, Endpoints, Net, Node, OnNode, OnOff, OnReplica, Sides, Uplink,
+};
 
 /// Runs a command; the exit code.
 pub(crate) fn run(arguments: Arguments) -> Result<i32> {
@@ -109,12 +111,21 @@ fn apiserver(home: &Home, what: OnOff) -> Result<i32> {
 }
 
 fn cables(home: &Home, net: Net) -> Result<i32> {
+    let list = |endpoints: Option<Endpoints>| endpoints.map(|list| list.0).unwrap_or_default();
     let request = match net {
-        Net::Cut(Sides { from, .. }) if from.is_empty() => {
+        Net::Cut(Sides { from: None, .. }) => {
             bail!("say what to cut: node-N, ext or api, with commas between them")
         }
-        Net::Cut(Sides { from, to, one_way }) => NetRequest::Cut { from, to, one_way },
-        Net::Heal(Sides { from, to, one_way }) => NetRequest::Heal { from, to, one_way },
+        Net::Cut(Sides { from, to, one_way }) => NetRequest::Cut {
+            from: list(from),
+            to: list(to),
+            one_way,
+        },
+        Net::Heal(Sides { from, to, one_way }) => NetRequest::Heal {
+            from: list(from),
+            to: list(to),
+            one_way,
+        },
         Net::Uplink(Uplink::Down { node }) => NetRequest::Uplink { node, up: false },
         Net::Uplink(Uplink::Up { node }) => NetRequest::Uplink { node, up: true },
     };

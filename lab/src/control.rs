@@ -18,7 +18,7 @@ use crate::topology::{Endpoint, NodeId, PodKey};
 /// The longest message, in bytes: some thousands of Pods.
 pub const LONGEST_LINE: u64 = 4 << 20;
 /// The longest a command may take in the supervisor.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What a command asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]

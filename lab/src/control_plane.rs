@@ -50,7 +50,7 @@ fn launch(spec: &LabSpec, home: &Home, name: &str, program: &str, args: Vec<OsSt
         args,
         env: Vec::new(),
         log: home.log(name),
-        grace: Duration::from_secs(3),
+        grace: Duration::from_secs(1),
     }
 }
 
@@ -98,7 +98,10 @@ pub fn apiserver(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Laun
 
 /// The controllers, as administrator.
 pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
-    let mut args = words("--leader-elect=false --allocate-node-cidrs=false --secure-port=0");
+    let mut args = words(
+        "--leader-elect=false --allocate-node-cidrs=false --secure-port=0 \
+         --kube-api-qps=200 --kube-api-burst=400",
+    );
     args.extend([
         option("controllers", CONTROLLERS),
         option("cluster-cidr", POD_CIDR),

@@ -2,6 +2,7 @@
 //!
 //! Owns which user has which token. Everything is a file that only the user may read.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -49,9 +50,9 @@ pub enum CredentialsError {
 pub enum User {
     /// May do everything.
     Admin,
-    /// The operator's ServiceAccount.
+    /// The operator's service account.
     Operator,
-    /// The agents' ServiceAccount.
+    /// The agents' service account.
     Agent,
 }
 
@@ -89,7 +90,7 @@ pub struct Credentials {
     pub server_certificate: PathBuf,
     /// The server's key.
     pub server_key: PathBuf,
-    /// The key that signs ServiceAccount tokens.
+    /// The key that signs service account tokens.
     pub account_key: PathBuf,
     /// The key that they are checked with.
     pub account_public_key: PathBuf,
@@ -190,7 +191,10 @@ fn random() -> Result<[u8; 32], std::io::Error> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -262,9 +262,11 @@ impl Worker {
             sandbox::tear_down(&gone).await;
         }
         self.running.send_if_modified(|running| {
-            keys.iter().fold(false, |changed, key| {
-                running.remove(key).is_some() || changed
-            })
+            let before = running.len();
+            for key in keys {
+                running.remove(key);
+            }
+            running.len() < before
         });
     }
 

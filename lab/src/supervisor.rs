@@ -27,7 +27,7 @@ use crate::spec::LabSpec;
 use crate::{underlay, workload};
 
 /// How long the API server may take on a busy machine.
-const API_PATIENCE: Duration = Duration::from_secs(120);
+const API_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Why a lab did not come up.
 #[derive(Debug, thiserror::Error)]

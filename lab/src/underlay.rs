@@ -35,8 +35,7 @@ pub async fn attach_ext(spec: &LabSpec) -> Result<(), CommandError> {
         .await?;
     let ext = Netns::Named("ext".to_owned());
     ext.ip(&format!(
-        "{}addr add {EXT_ADDRESS}/16 dev eth0\nroute add blackhole default\n",
-        UPLINK_UP
+        "{UPLINK_UP}addr add {EXT_ADDRESS}/16 dev eth0\nroute add blackhole default\n"
     ))
     .await?;
     ext.nft(&seen_table()).await

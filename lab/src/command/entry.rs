@@ -19,6 +19,7 @@ use egret_lab::topology::{PodKey, Target};
 use egret_lab::underlay::SEEN_TABLE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -151,19 +152,18 @@ fn output(args: &[&str]) -> Result<(ExitStatus, Vec<u8>)> {
 }
 
 /// The elements of the set in nft's JSON.
-fn sources(listing: &serde_json::Value) -> Vec<(String, u64)> {
-    let objects = listing["nftables"].as_array().into_iter().flatten();
-    let elements = objects
-        .filter_map(|object| object["set"]["elem"].as_array())
+fn sources(listing: &Value) -> Vec<(String, u64)> {
+    let objects = listing
+        .get("nftables")
+        .and_then(Value::as_array)
+        .into_iter()
         .flatten();
-    let source = |element: &serde_json::Value| {
-        let element = &element["elem"];
-        Some((
-            element["val"].as_str()?.to_owned(),
-            element["counter"]["packets"].as_u64()?,
-        ))
+    let sets = objects.filter_map(|object| object.pointer("/set/elem")?.as_array());
+    let source = |element: &Value| {
+        let address = element.pointer("/elem/val")?.as_str()?.to_owned();
+        Some((address, element.pointer("/elem/counter/packets")?.as_u64()?))
     };
-    elements.filter_map(source).collect()
+    sets.flatten().filter_map(source).collect()
 }
 
 #[cfg(test)]

@@ -69,7 +69,13 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
     let kubectl = kubectl(&assets)?;
     let beside = program.parent().map(Path::to_owned).unwrap_or_default();
     let binaries = up.binaries.clone().unwrap_or(beside);
-    let egret = |name: &str| if up.without_egret { None } else { binary(&binaries, name) };
+    let egret = |name: &str| {
+        if up.without_egret {
+            None
+        } else {
+            binary(&binaries, name)
+        }
+    };
     Ok(LabSpec {
         name: lab.clone(),
         nodes: up.nodes,

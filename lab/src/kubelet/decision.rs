@@ -9,6 +9,17 @@ use crate::topology::{NodeId, PodKey};
 #[cfg(test)]
 mod tests;
 
+/// How far a Pod has come by its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It does not run yet, or has no address.
+    Pending,
+    /// It runs and has an address.
+    Running,
+    /// It succeeded or failed.
+    Over,
+}
+
 /// What the API says about a Pod that has a node of this lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodFacts {
@@ -22,10 +33,8 @@ pub struct PodFacts {
     pub host_network: bool,
     /// Whether somebody asked for its deletion.
     pub is_deleting: bool,
-    /// Whether its status says that it runs.
-    pub is_running: bool,
-    /// Whether it is over: it succeeded or failed.
-    pub is_over: bool,
+    /// What its status says.
+    pub phase: Phase,
     /// The names and images of its containers.
     pub containers: Vec<(String, String)>,
 }
@@ -47,8 +56,11 @@ impl PodFacts {
             node,
             host_network: spec.host_network.unwrap_or_default(),
             is_deleting: pod.metadata.deletion_timestamp.is_some(),
-            is_running: phase == "Running" && status.pod_ip.is_some(),
-            is_over: phase == "Succeeded" || phase == "Failed",
+            phase: match phase.as_str() {
+                "Running" if status.pod_ip.is_some() => Phase::Running,
+                "Succeeded" | "Failed" => Phase::Over,
+                _ => Phase::Pending,
+            },
             containers: spec
                 .containers
                 .iter()
@@ -89,13 +101,13 @@ pub fn decide(facts: Option<&PodFacts>, sandbox: Option<&Sandbox>, has_power: bo
     match sandbox {
         _ if !has_power => Step::Nothing,
         _ if facts.is_deleting => Step::Finish,
-        Some(_) if facts.is_over => Step::Remove,
-        _ if facts.is_over => Step::Nothing,
+        Some(_) if facts.phase == Phase::Over => Step::Remove,
+        None if facts.phase == Phase::Over => Step::Nothing,
         Some(_) if !is_same => Step::Replace,
-        None if facts.host_network && facts.is_running => Step::Nothing,
+        None if facts.host_network && facts.phase == Phase::Running => Step::Nothing,
         None if facts.host_network => Step::Report,
         None => Step::Start,
-        Some(_) if facts.is_running => Step::Nothing,
+        Some(_) if facts.phase == Phase::Running => Step::Nothing,
         Some(_) => Step::Report,
     }
 }

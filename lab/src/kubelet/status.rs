@@ -47,7 +47,7 @@ pub(super) async fn write_all(
     let (client, running) = (&client, &running);
     writes
         .for_each_concurrent(AT_ONCE, |write| async move {
-            persist(client, write, running).await
+            persist(client, write, running).await;
         })
         .await;
 }
@@ -127,6 +127,7 @@ fn running_status(facts: &PodFacts, address: Ipv4Addr) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubelet::decision::Phase;
 
     #[test]
     fn a_running_status_is_one_that_kubernetes_reads() {
@@ -136,8 +137,7 @@ mod tests {
             node: "node-1".parse().unwrap(),
             host_network: false,
             is_deleting: false,
-            is_running: false,
-            is_over: false,
+            phase: Phase::Pending,
             containers: vec![("main".to_owned(), "image".to_owned())],
         };
         let pod: Pod =

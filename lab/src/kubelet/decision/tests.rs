@@ -7,8 +7,7 @@ fn facts() -> PodFacts {
         node: "node-1".parse().unwrap(),
         host_network: false,
         is_deleting: false,
-        is_running: false,
-        is_over: false,
+        phase: Phase::Pending,
         containers: Vec::new(),
     }
 }
@@ -30,7 +29,7 @@ fn a_new_pod_is_started_and_then_reported() {
         Step::Report
     );
     let running = PodFacts {
-        is_running: true,
+        phase: Phase::Running,
         ..facts()
     };
     assert_eq!(
@@ -82,7 +81,7 @@ fn a_pod_in_its_nodes_network_is_only_reported() {
     };
     assert_eq!(decide(Some(&host), None, true), Step::Report);
     let running = PodFacts {
-        is_running: true,
+        phase: Phase::Running,
         ..host
     };
     assert_eq!(decide(Some(&running), None, true), Step::Nothing);
@@ -91,7 +90,7 @@ fn a_pod_in_its_nodes_network_is_only_reported() {
 #[test]
 fn a_pod_that_is_over_loses_its_network() {
     let over = PodFacts {
-        is_over: true,
+        phase: Phase::Over,
         ..facts()
     };
     assert_eq!(decide(Some(&over), Some(&sandbox("1")), true), Step::Remove);
