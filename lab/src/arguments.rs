@@ -372,10 +372,10 @@ impl FromStr for Endpoints {
 #[derive(Debug, Args)]
 pub(crate) struct Sides {
     /// Who is cut off.
-    #[arg(value_name = "A[,B...]")]
+    #[arg(value_name = "A,B")]
     pub(crate) from: Option<Endpoints>,
     /// From whom; from everybody else if not given.
-    #[arg(value_name = "C[,D...]")]
+    #[arg(value_name = "C,D")]
     pub(crate) to: Option<Endpoints>,
     /// Only what the first set says to the second.
     #[arg(long)]

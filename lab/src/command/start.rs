@@ -8,6 +8,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use egret_lab::home::{Home, Lock};
 use egret_lab::isolation;
 use egret_lab::spec::{LabName, LabSpec};
@@ -40,27 +41,33 @@ pub(crate) fn up(lab: &LabName, home: &Home, up: &Up) -> Result<i32> {
 }
 
 fn refuse_unsupported(up: &Up) -> Result<()> {
-    if up.family != Family::Ipv4 {
-        bail!(
-            "--family {:?} is not supported by this lab: only ipv4 is",
-            up.family
-        );
-    }
-    if up.cni != Cni::Routed {
-        bail!(
-            "--cni {:?} is not supported by this lab: only routed is",
-            up.cni
-        );
-    }
+    refuse_other("family", up.family, Family::Ipv4)?;
+    refuse_other("cni", up.cni, Cni::Routed)?;
     if let Some(kind) = up.kube_proxy {
         bail!(
-            "--kube-proxy {kind:?} is not supported by this lab: leave it out, Services have no addresses then"
+            "--kube-proxy {} is not supported by this lab: leave it out",
+            word(kind)
         );
     }
     if let Some(lease) = &up.lease {
         bail!("--lease {lease} is not supported by this lab: agents use their default of 5s");
     }
     Ok(())
+}
+
+fn refuse_other<T: ValueEnum + PartialEq + Copy>(option: &str, asked: T, known: T) -> Result<()> {
+    if asked == known {
+        return Ok(());
+    }
+    let (asked, known) = (word(asked), word(known));
+    bail!("--{option} {asked} is not supported by this lab: only {known} is")
+}
+
+fn word(value: impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
 }
 
 fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
