@@ -167,8 +167,9 @@ impl Block {
         self.family == Family::of(ip) && self.usable.contains(to_number(ip))
     }
 
+    /// Only for an address that it [has](Self::has).
     fn is_free(&self, ip: IpAddr) -> bool {
-        self.family == Family::of(ip) && self.free.contains(to_number(ip))
+        self.free.contains(to_number(ip))
     }
 
     fn free_ranges(&self) -> impl Iterator<Item = IpRange> {
