@@ -35,22 +35,17 @@ enum Failure {
     Build(#[from] etherparse::err::packet::BuildWriteError),
 }
 
-/// Sends announcements, and repeats them in the background.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Announcer;
-
-impl Announcer {
-    /// Announces egress IPs on a link. A failure is logged: the neighbours then learn by their own requests.
-    pub fn announce(self, ips: &[IpAddr], link: u32) {
-        let ips: Vec<_> = ips.iter().filter_map(as_v4).collect();
-        report(send_all(&ips, link));
-        tokio::spawn(async move {
-            for pause in REPEAT_AFTER {
-                tokio::time::sleep(pause).await;
-                report(send_all(&ips, link));
-            }
-        });
-    }
+/// Announces egress IPs on a link, and again in the background. A failure is logged: the neighbours then learn by their
+/// own requests.
+pub fn announce(ips: &[IpAddr], link: u32) {
+    let ips: Vec<_> = ips.iter().filter_map(as_v4).collect();
+    report(send_all(&ips, link));
+    tokio::spawn(async move {
+        for pause in REPEAT_AFTER {
+            tokio::time::sleep(pause).await;
+            report(send_all(&ips, link));
+        }
+    });
 }
 
 fn as_v4(ip: &IpAddr) -> Option<Ipv4Addr> {
@@ -62,7 +57,10 @@ fn as_v4(ip: &IpAddr) -> Option<Ipv4Addr> {
 
 fn report(result: Result<(), Failure>) {
     if let Err(error) = result {
-        warn!(error = egret_runtime::describe(&error), "cannot announce egress IPs");
+        warn!(
+            error = egret_runtime::describe(&error),
+            "cannot announce egress IPs"
+        );
     }
 }
 
@@ -102,7 +100,11 @@ fn ethernet(link: u32) -> Option<(LinkAddr, [u8; 6])> {
 }
 
 fn frame(mac: [u8; 6], ip: Ipv4Addr, operation: ArpOperation) -> Result<Vec<u8>, Failure> {
-    let target_mac = if operation == ArpOperation::REPLY { BROADCAST } else { [0; 6] };
+    let target_mac = if operation == ArpOperation::REPLY {
+        BROADCAST
+    } else {
+        [0; 6]
+    };
     let packet = ArpPacket::new(
         ArpHardwareId::ETHERNET,
         EtherType::IPV4,
@@ -138,6 +140,9 @@ mod tests {
 
     #[test]
     fn a_link_that_is_not_there_is_an_error_and_no_panic() {
-        assert!(matches!(send_all(&[Ipv4Addr::LOCALHOST], 999_999), Err(Failure::NoEthernet(_))));
+        assert!(matches!(
+            send_all(&[Ipv4Addr::LOCALHOST], 999_999),
+            Err(Failure::NoEthernet(_))
+        ));
     }
 }

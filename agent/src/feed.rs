@@ -117,7 +117,10 @@ fn egress(object: Egress) -> Option<Message> {
         }
     };
     let status = object.status.as_ref();
-    let candidates = status.map(|status| &status.candidates).into_iter().flatten();
+    let candidates = status
+        .map(|status| &status.candidates)
+        .into_iter()
+        .flatten();
     let fact = EgressFact {
         egress,
         candidates: candidates.map(|node| node.as_str().into()).collect(),
@@ -129,7 +132,14 @@ fn egress(object: Egress) -> Option<Message> {
 /// Follows the pools.
 pub async fn pools(client: Client, sink: Sink) {
     let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
-    follow(all(&client), Source::Pools, sink, |object| pool(&object), gone).await;
+    follow(
+        all(&client),
+        Source::Pools,
+        sink,
+        |object| pool(&object),
+        gone,
+    )
+    .await;
 }
 
 fn pool(object: &ExternalIPPool) -> Option<Message> {
@@ -148,7 +158,10 @@ pub async fn pods(client: Client, node: NodeName, sink: Sink) {
     let config = Config::default().fields(&format!("spec.nodeName={node}"));
     let events = watch::<Pod>(Api::all(client), config);
     let told = |object: Pod| Some(Message::Fact(parse::pod(&object)));
-    follow(events, Source::Pods, sink, told, |key| Fact::PodGone(parse::pod_name(key))).await;
+    follow(events, Source::Pods, sink, told, |key| {
+        Fact::PodGone(parse::pod_name(key))
+    })
+    .await;
 }
 
 /// Follows the namespaces.
@@ -156,7 +169,10 @@ pub async fn namespaces(client: Client, sink: Sink) {
     let told = |object: Namespace| {
         let meta = object.metadata;
         let name = meta.name.unwrap_or_default();
-        Some(Message::Fact(Fact::Namespace(name.into(), meta.labels.unwrap_or_default())))
+        Some(Message::Fact(Fact::Namespace(
+            name.into(),
+            meta.labels.unwrap_or_default(),
+        )))
     };
     let gone = |key: &Key| Fact::NamespaceGone(key.name.as_str().into());
     follow(all(&client), Source::Namespaces, sink, told, gone).await;

@@ -41,7 +41,9 @@ pub struct Alive {
 #[derive(Debug, Error)]
 pub enum Error {
     /// The port cannot be used.
-    #[error("cannot listen for gossip on {address}: choose another port with --gossip-port on all nodes")]
+    #[error(
+        "cannot listen for gossip on {address}: choose another port with --gossip-port on all nodes"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -76,7 +78,14 @@ impl Membership {
         let socket = socket.map_err(|source| Error::Listen { address, source })?;
         let gossip = Gossip::new(Member::new(me, address));
         let settled_at = Instant::now() + SETTLED_AFTER;
-        Ok(Self { socket, seal, gossip, peers, alive, settled_at })
+        Ok(Self {
+            socket,
+            seal,
+            gossip,
+            peers,
+            alive,
+            settled_at,
+        })
     }
 
     /// Gossips for ever.
@@ -87,7 +96,11 @@ impl Membership {
         loop {
             let next_timer = self.gossip.next_timer();
             tokio::select! {
-                received = self.socket.recv_from(&mut buffer) => self.receive(received, &buffer),
+                received = self.socket.recv_from(&mut buffer) => {
+                    // An error is that of an earlier datagram, to a port where nobody listens.
+                    let length = received.map_or(0, |(length, _)| length);
+                    self.receive(buffer.get(..length).unwrap_or_default());
+                }
                 () = sleep_until(next_timer) => self.gossip.run_timers(Instant::now()),
                 Ok(()) = self.peers.changed() => self.greet(),
                 _ = greet.tick() => self.greet(),
@@ -97,10 +110,8 @@ impl Membership {
         }
     }
 
-    fn receive(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
-        // An error is that of an earlier datagram, to a port where nobody listens.
-        let Ok((length, _)) = received else { return };
-        if let Some(message) = buffer.get(..length).and_then(|datagram| self.seal.open(datagram)) {
+    fn receive(&mut self, datagram: &[u8]) {
+        if let Some(message) = self.seal.open(datagram) {
             self.gossip.receive(message, Instant::now());
         }
     }
@@ -121,7 +132,7 @@ impl Membership {
     }
 
     async fn send_all(&mut self) {
-        while let Some((to, message)) = self.gossip.to_send() {
+        while let Some((to, message)) = self.gossip.next_message() {
             let datagram = self.seal.close(&message);
             // A datagram may always get lost; gossip is made for that.
             let _ = self.socket.send_to(&datagram, to).await;
@@ -134,7 +145,8 @@ impl Membership {
             let peers = self.peers.borrow();
             !peers.is_empty() && peers.keys().all(|peer| nodes.contains(peer))
         };
-        let settled = self.alive.borrow().settled || has_met_all || Instant::now() >= self.settled_at;
+        let settled =
+            self.alive.borrow().settled || has_met_all || Instant::now() >= self.settled_at;
         self.alive.send_if_modified(|alive| {
             log_difference(&alive.nodes, &nodes);
             let now = Alive { nodes, settled };

@@ -24,7 +24,7 @@ use crate::report::NodeReport;
 use crate::status::Statuses;
 
 /// Without any error the kernel is compared this often: somebody may have changed it.
-const COMPARE_EVERY: Duration = Duration::from_secs(60);
+const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// After an error it is compared soon, then less and less soon.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -150,7 +150,12 @@ impl<K: Kernel> Reconciler<K> {
             return Ok(());
         }
         self.index.take_changes();
-        let should = self.index.planned().into_iter().filter(is_possible).collect();
+        let should = self
+            .index
+            .planned()
+            .into_iter()
+            .filter(is_possible)
+            .collect();
         self.commit(&Commit::of(&diff(&is, &should))).await
     }
 
@@ -190,10 +195,16 @@ impl<K: Kernel> Reconciler<K> {
     }
 
     fn failed(&mut self, error: &Error) {
-        let delay = FIRST_RETRY.saturating_mul(1 << self.failures.min(6)).min(LAST_RETRY);
+        let delay = FIRST_RETRY
+            .saturating_mul(1 << self.failures.min(6))
+            .min(LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
         self.compare_at = Instant::now() + delay;
-        warn!(error = egret_runtime::describe(error), ?delay, "the kernel refused, will compare");
+        warn!(
+            error = egret_runtime::describe(error),
+            ?delay,
+            "the kernel refused, will compare"
+        );
         self.tell(Some(error));
     }
 
@@ -212,3 +223,6 @@ impl<K: Kernel> Reconciler<K> {
 fn is_possible(element: &Element) -> bool {
     element.family() == Family::V4
 }
+
+#[cfg(test)]
+mod tests;

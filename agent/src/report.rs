@@ -46,7 +46,7 @@ impl NodeReport {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.failed.is_none()
     }
 }
@@ -80,7 +80,10 @@ async fn try_write(
     match write_once(api, me, address, report).await {
         Ok(()) => true,
         Err(error) => {
-            warn!(error = egret_runtime::describe(&error), "cannot write the node's report");
+            warn!(
+                error = egret_runtime::describe(&error),
+                "cannot write the node's report"
+            );
             false
         }
     }
@@ -92,7 +95,12 @@ async fn write_once(
     address: IpAddr,
     report: &NodeReport,
 ) -> Result<(), egret_runtime::apply::Error> {
-    let how = |part| How { manager: MANAGER, part, force: true, if_unchanged: false };
+    let how = |part| How {
+        manager: MANAGER,
+        part,
+        force: true,
+        if_unchanged: false,
+    };
     let name = me.as_str();
     let found = within_limit(api.get_opt(name)).await?;
     let object = match found {
@@ -100,7 +108,9 @@ async fn write_once(
         None => apply(api, name, None, &json!({}), how(Part::Object)).await?,
     };
     let wanted = wanted(object.as_ref(), address, report, Timestamp::now());
-    apply(api, name, object.as_ref(), &wanted, how(Part::Status)).await.map(drop)
+    apply(api, name, object.as_ref(), &wanted, how(Part::Status))
+        .await
+        .map(drop)
 }
 
 fn wanted(
@@ -110,8 +120,9 @@ fn wanted(
     now: Timestamp,
 ) -> Value {
     let failed = report.failed.iter();
-    let failed: Vec<_> =
-        failed.map(|(name, message)| json!({"name": name, "message": message})).collect();
+    let failed: Vec<_> = failed
+        .map(|(name, message)| json!({"name": name, "message": message}))
+        .collect();
     json!({"status": {
         "version": env!("CARGO_PKG_VERSION"),
         "tunnelAddress": address.to_string(),
@@ -128,11 +139,19 @@ fn ready(object: Option<&EgressNode>, report: &NodeReport, now: Timestamp) -> Va
     let status = if report.is_ready() { "True" } else { "False" };
     let before = object
         .and_then(|object| object.status.as_ref())
-        .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Ready"));
+        .and_then(|status| {
+            status
+                .conditions
+                .iter()
+                .find(|condition| condition.type_ == "Ready")
+        });
     let since = before.filter(|before| before.status == status);
     let since = since.map_or(now, |before| before.last_transition_time.0);
     let (reason, message) = match &report.failed {
-        None => ("DatapathReady", "the datapath is as it should be".to_owned()),
+        None => (
+            "DatapathReady",
+            "the datapath is as it should be".to_owned(),
+        ),
         Some((_, message)) => ("CheckFailed", message.clone()),
     };
     json!({

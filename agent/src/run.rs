@@ -71,7 +71,11 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let seal = read_seal(args).await?;
     let membership = Membership::open(&me, gossip, seal, peers_seen, told).await?;
     let kernel = Linux::new(args.settings, args.node_address)?;
-    let outlets = Outlets { peers, statuses: statuses.clone(), report };
+    let outlets = Outlets {
+        peers,
+        statuses: statuses.clone(),
+        report,
+    };
     let index = Index::new(me.clone(), args.except_cidrs.clone());
     let ready = process.readiness.wait_for("datapath");
     let reconciler = Reconciler::new(index, kernel, outlets, ready);
@@ -90,7 +94,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
 async fn read_seal(args: &Args) -> Result<Seal, Error> {
     let path = &args.gossip_key_file;
     let key = tokio::fs::read(path).await;
-    let key = key.map_err(|source| Error::Key { path: path.clone(), source })?;
+    let key = key.map_err(|source| Error::Key {
+        path: path.clone(),
+        source,
+    })?;
     Ok(Seal::new(&key).map_err(membership::Error::from)?)
 }
 

@@ -28,8 +28,10 @@ const MANAGER: &str = "egret-agent";
 const AT_ONCE: usize = 8;
 /// Egresses that may wait for a retry.
 const MOST_RETRIES: usize = 100_000;
-const BACKOFF: Limits =
-    Limits { first: Duration::from_millis(200), most: Duration::from_secs(10) };
+const BACKOFF: Limits = Limits {
+    first: Duration::from_millis(200),
+    most: Duration::from_secs(10),
+};
 
 /// What is to be written: the object as it was read, and what to say in it.
 type Wish = (Arc<Egress>, Report);
@@ -56,18 +58,30 @@ impl Statuses {
         }
     }
 
-    fn get(&self, name: &EgressName) -> Option<Wish> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    pub(crate) fn get(&self, name: &EgressName) -> Option<Wish> {
+        self.wishes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn names(&self) -> Vec<EgressName> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.wishes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Forgets a wish that was fulfilled, unless there is a newer one.
     fn fulfilled(&self, name: &EgressName, object: &Arc<Egress>) {
         let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        if wishes.get(name).is_some_and(|(newer, _)| Arc::ptr_eq(newer, object)) {
+        if wishes
+            .get(name)
+            .is_some_and(|(newer, _)| Arc::ptr_eq(newer, object))
+        {
             wishes.remove(name);
         }
     }
@@ -84,7 +98,9 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
         while under_way.len() < AT_ONCE
             && let Some(name) = queue.pop()
         {
-            let Some((object, report)) = statuses.get(&name) else { continue };
+            let Some((object, report)) = statuses.get(&name) else {
+                continue;
+            };
             if busy.insert(name.clone()) {
                 under_way.push(write_one(&api, &me, name, object, report));
             }
@@ -116,18 +132,18 @@ async fn write_one(
     report: Report,
 ) -> (EgressName, Arc<Egress>, Outcome) {
     let wanted = wanted(&object, me, report, Timestamp::now());
-    let how = How { manager: MANAGER, part: Part::Status, force: true, if_unchanged: true };
+    let how = How {
+        manager: MANAGER,
+        part: Part::Status,
+        force: true,
+        if_unchanged: true,
+    };
     let result = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
     (name, object, result.map(drop))
 }
 
 /// Whether the wish is done with: written, or overtaken (what overtook it is read, and brings a new wish if need be).
-fn settle(
-    statuses: &Statuses,
-    name: &EgressName,
-    object: &Arc<Egress>,
-    result: Outcome,
-) -> bool {
+fn settle(statuses: &Statuses, name: &EgressName, object: &Arc<Egress>, result: Outcome) -> bool {
     match result {
         Ok(()) => debug!(egress = %name, "status written"),
         Err(error) if error.is_conflict() || error.is_not_found() => {
@@ -172,8 +188,14 @@ fn wanted(object: &Egress, me: &NodeName, report: Report, now: Timestamp) -> Val
 
 fn recorded(object: &Egress, condition: Condition, now: Timestamp) -> Value {
     let old: Vec<_> = object.status.iter().filter_map(assigned).collect();
-    let Recorded { kind, is_true, reason, message, observed_generation, since } =
-        merge(&old, condition, now.as_second());
+    let Recorded {
+        kind,
+        is_true,
+        reason,
+        message,
+        observed_generation,
+        since,
+    } = merge(&old, condition, now.as_second());
     let since = Timestamp::from_second(since).unwrap_or(now);
     json!({
         "type": kind.as_str(),
@@ -187,8 +209,10 @@ fn recorded(object: &Egress, condition: Condition, now: Timestamp) -> Value {
 
 /// The condition `IPAssigned` as it stands.
 fn assigned(status: &EgressStatus) -> Option<Recorded> {
-    let condition =
-        status.conditions.iter().find(|condition| condition.type_ == Type::IpAssigned.as_str())?;
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == Type::IpAssigned.as_str())?;
     Some(Recorded {
         kind: Type::IpAssigned,
         is_true: condition.status == "True",

@@ -86,9 +86,10 @@ impl Element {
             Self::Gateway { egress_ip, .. } | Self::Local { egress_ip, .. } => {
                 Family::of(*egress_ip)
             }
-            Self::Peer(ip) | Self::Guard(ip) | Self::Address(ip) | Self::Forward { node: ip, .. } => {
-                Family::of(*ip)
-            }
+            Self::Peer(ip)
+            | Self::Guard(ip)
+            | Self::Address(ip)
+            | Self::Forward { node: ip, .. } => Family::of(*ip),
         }
     }
 }
@@ -113,7 +114,9 @@ impl Change {
 /// What changes `is` into `should`.
 pub fn diff(is: &BTreeSet<Element>, should: &BTreeSet<Element>) -> Vec<Change> {
     let removed = is.difference(should).copied().map(Change::Remove);
-    removed.chain(should.difference(is).copied().map(Change::Add)).collect()
+    removed
+        .chain(should.difference(is).copied().map(Change::Add))
+        .collect()
 }
 
 /// Changes in the order in which they are safe, field after field.
@@ -130,8 +133,10 @@ pub struct Commit {
     pub transaction: Vec<Change>,
     /// Identities that lose their gateway: what is still sent there is dropped.
     pub unforward: Vec<Mac>,
-    /// Egress IPs that this node answers for from now on, to be announced.
+    /// Egress IPs that this node answers for from now on.
     pub assume: Vec<IpAddr>,
+    /// Egress IPs, pooled or static, that this node is the gateway of from now on: the neighbours are to be told.
+    pub announce: Vec<IpAddr>,
 }
 
 impl Commit {
@@ -155,7 +160,12 @@ impl Commit {
             Change::Add(Element::Forward { identity, node }) => {
                 self.forward.push((identity, node));
             }
-            other => self.transaction.push(other),
+            other => {
+                if let Change::Add(Element::Gateway { egress_ip, .. }) = other {
+                    self.announce.push(egress_ip);
+                }
+                self.transaction.push(other);
+            }
         }
     }
 

@@ -18,8 +18,8 @@ use crate::net::{Cidr, Family};
 use crate::ownership::{self, Holding, Membership, Report};
 use crate::selector::{Labels, Selector};
 
-pub use cluster::ClusterNode;
 use cluster::Cluster;
+pub use cluster::ClusterNode;
 pub use selection::Pod;
 use selection::Selection;
 
@@ -94,14 +94,19 @@ struct Tracked {
 impl Tracked {
     /// The egress IP in force: a pooled one only once the operator has given it nodes.
     fn egress_ip(&self) -> Option<IpAddr> {
-        let EgressFact { egress, candidates, .. } = &self.fact;
+        let EgressFact {
+            egress, candidates, ..
+        } = &self.fact;
         let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
         egress.spec_ip().filter(|_| in_force)
     }
 
     fn holding(&self) -> Option<Holding> {
         let node = self.holder.clone()?;
-        Some(Holding { node, egress_ip: self.egress_ip() })
+        Some(Holding {
+            node,
+            egress_ip: self.egress_ip(),
+        })
     }
 }
 
@@ -128,7 +133,12 @@ impl Index {
     pub fn new(me: NodeName, except: Vec<Cidr>) -> Self {
         let alive = BTreeSet::from([me.clone()]);
         Self {
-            membership: Membership { me: me.clone(), alive, known: 0, settled: false },
+            membership: Membership {
+                me: me.clone(),
+                alive,
+                known: 0,
+                settled: false,
+            },
             me,
             selection: Selection::default(),
             cluster: Cluster::new(except),
@@ -163,7 +173,7 @@ impl Index {
                 self.touch_pods(touched);
             }
             Fact::Namespace(name, labels) => {
-                let touched = self.selection.set_namespace(name, labels);
+                let touched = self.selection.set_namespace(&name, labels);
                 self.touch_pods(touched);
             }
             Fact::NamespaceGone(name) => {
@@ -184,7 +194,10 @@ impl Index {
     /// What changes in the kernel for the facts taken in since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().flat_map(|unit| self.replan(unit)).collect()
+        touched
+            .into_iter()
+            .flat_map(|unit| self.replan(unit))
+            .collect()
     }
 
     /// All that should stand in the kernel, as of the last [`Self::take_changes`].
@@ -203,12 +216,20 @@ impl Index {
 
     fn report(&self, name: &EgressName) -> Option<Report> {
         let tracked = self.egresses.get(name)?;
-        ownership::report(&self.me, tracked.holding().as_ref(), tracked.fact.reported.as_ref())
+        ownership::report(
+            &self.me,
+            tracked.holding().as_ref(),
+            tracked.fact.reported.as_ref(),
+        )
     }
 
     /// The egress IPs that this node holds.
     pub fn held(&self) -> BTreeSet<IpAddr> {
-        self.by_ip.keys().copied().filter(|ip| self.is_held_here(*ip)).collect()
+        self.by_ip
+            .keys()
+            .copied()
+            .filter(|ip| self.is_held_here(*ip))
+            .collect()
     }
 
     /// How many of this node's Pod addresses an Egress selects.
@@ -236,15 +257,23 @@ impl Index {
     fn set_egress(&mut self, fact: EgressFact) {
         let name = fact.egress.name.clone();
         let before = self.egresses.remove(&name);
-        let is_same = before.as_ref().is_some_and(|old| old.fact.egress.uid == fact.egress.uid);
+        let is_same = before
+            .as_ref()
+            .is_some_and(|old| old.fact.egress.uid == fact.egress.uid);
         self.forget_ip(&name, before.as_ref().and_then(Tracked::egress_ip));
         let last = before
-            .filter(|old| is_same && (old.fact.reported == fact.reported || fact.reported.is_none()))
+            .filter(|old| {
+                is_same && (old.fact.reported == fact.reported || fact.reported.is_none())
+            })
             .and_then(|old| old.last)
             .or_else(|| fact.reported.as_ref().map(|reported| reported.node.clone()));
         let touched = self.selection.set_egress(&fact.egress);
         self.touch_pods(touched);
-        let tracked = Tracked { fact, last, holder: None };
+        let tracked = Tracked {
+            fact,
+            last,
+            holder: None,
+        };
         if let Some(ip) = tracked.egress_ip() {
             self.by_ip.entry(ip).or_default().insert(name.clone());
         }
@@ -287,7 +316,9 @@ impl Index {
     /// Names the holder of one Egress anew.
     fn reconsider(&mut self, name: &EgressName) {
         self.to_report.insert(name.clone());
-        let Some(tracked) = self.egresses.get(name) else { return };
+        let Some(tracked) = self.egresses.get(name) else {
+            return;
+        };
         let holder = self.holder_of(tracked);
         if holder == tracked.holder {
             return;
@@ -309,7 +340,11 @@ impl Index {
 
     fn holder_of(&self, tracked: &Tracked) -> Option<NodeName> {
         let ip = tracked.egress_ip()?;
-        let EgressFact { egress, candidates, reported } = &tracked.fact;
+        let EgressFact {
+            egress,
+            candidates,
+            reported,
+        } = &tracked.fact;
         match &egress.mode {
             Mode::Static { .. } => ownership::static_holder(
                 self.local_addresses.contains(&ip),
@@ -327,7 +362,9 @@ impl Index {
     /// All nodes that the pool allows, in the order that every agent computes alike.
     fn eligible(&self, pool: &PoolName, ip: IpAddr) -> Vec<NodeName> {
         let nodes = self.pools.get(pool);
-        nodes.map(|nodes| self.cluster.ranked(pool, nodes, ip)).unwrap_or_default()
+        nodes
+            .map(|nodes| self.cluster.ranked(pool, nodes, ip))
+            .unwrap_or_default()
     }
 
     fn set_node(&mut self, node: ClusterNode) {
@@ -344,14 +381,23 @@ impl Index {
     fn nodes_changed(&mut self) {
         self.touched.insert(Unit::Cluster);
         self.count_members();
-        self.touched.extend(self.by_ip.keys().copied().map(Unit::EgressIp));
+        self.touched
+            .extend(self.by_ip.keys().copied().map(Unit::EgressIp));
         self.reconsider_all();
     }
 
     fn set_local_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
-        let changed: Vec<_> = self.local_addresses.symmetric_difference(&addresses).copied().collect();
+        let changed: Vec<_> = self
+            .local_addresses
+            .symmetric_difference(&addresses)
+            .copied()
+            .collect();
         self.local_addresses = addresses;
-        let names = changed.iter().filter_map(|ip| self.by_ip.get(ip)).flatten().cloned();
+        let names = changed
+            .iter()
+            .filter_map(|ip| self.by_ip.get(ip))
+            .flatten()
+            .cloned();
         for name in names.collect::<Vec<_>>() {
             self.reconsider(&name);
         }
@@ -372,7 +418,8 @@ impl Index {
     }
 
     fn is_held_here(&self, ip: IpAddr) -> bool {
-        self.sharing(ip).any(|tracked| tracked.holder.as_ref() == Some(&self.me))
+        self.sharing(ip)
+            .any(|tracked| tracked.holder.as_ref() == Some(&self.me))
     }
 
     fn sharing(&self, ip: IpAddr) -> impl Iterator<Item = &Tracked> {
@@ -397,13 +444,20 @@ impl Index {
     fn gateway_elements(&self, egress_ip: IpAddr) -> BTreeSet<Element> {
         let identity = identity(egress_ip);
         if self.is_held_here(egress_ip) {
-            let pooled = self.sharing(egress_ip).any(|tracked| !tracked.fact.egress.is_static());
+            let pooled = self
+                .sharing(egress_ip)
+                .any(|tracked| !tracked.fact.egress.is_static());
             let answered = [Element::Guard(egress_ip), Element::Address(egress_ip)];
-            return std::iter::once(Element::Gateway { identity, egress_ip })
-                .chain(answered.into_iter().filter(|_| pooled))
-                .collect();
+            return std::iter::once(Element::Gateway {
+                identity,
+                egress_ip,
+            })
+            .chain(answered.into_iter().filter(|_| pooled))
+            .collect();
         }
-        let node = self.sharing(egress_ip).find_map(|tracked| tracked.holder.as_ref());
+        let node = self
+            .sharing(egress_ip)
+            .find_map(|tracked| tracked.holder.as_ref());
         node.and_then(|node| self.cluster.address_of(node, Family::of(egress_ip)))
             .map(|node| Element::Forward { identity, node })
             .into_iter()
@@ -420,7 +474,10 @@ impl Index {
         let (egress_ip, _) = egress_ips.next()?;
         Some(match egress_ip {
             Some(egress_ip) if self.is_held_here(egress_ip) => Element::Local { pod, egress_ip },
-            egress_ip => Element::Remote { pod, identity: egress_ip.map(identity) },
+            egress_ip => Element::Remote {
+                pod,
+                identity: egress_ip.map(identity),
+            },
         })
     }
 }

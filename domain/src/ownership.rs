@@ -51,11 +51,14 @@ pub fn holder(
         // Nobody may hold it: the operator has found no IP or no node for this Egress.
         None
     } else {
-        choose(candidates, last, membership)
-            .or_else(|| choose(&eligible(), last, membership))
+        choose(candidates, last, membership).or_else(|| choose(&eligible(), last, membership))
     };
     let takes_over = next.as_ref() == Some(&membership.me) && last != next.as_ref();
-    if takes_over && !membership.may_take_over() { None } else { next }
+    if takes_over && !membership.may_take_over() {
+        None
+    } else {
+        next
+    }
 }
 
 fn choose(

@@ -24,7 +24,10 @@ const NO_CAP: usize = usize::MAX;
 pub(super) fn holding(status: &EgressStatus) -> Option<Holding> {
     let node = status.egress_node.as_deref()?;
     let egress_ip = status.egress_ip.as_deref().and_then(|ip| ip.parse().ok());
-    Some(Holding { node: node.into(), egress_ip })
+    Some(Holding {
+        node: node.into(),
+        egress_ip,
+    })
 }
 
 pub(super) fn pod_name(key: &Key) -> PodName {
@@ -37,8 +40,14 @@ pub(super) fn pod_name(key: &Key) -> PodName {
 /// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own.
 pub(super) fn pod(object: &v1::Pod) -> Fact {
     let name = pod_name(&Key::of(&object.metadata));
-    let on_host = object.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
-    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    let on_host = object
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.host_network == Some(true));
+    let phase = object
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
     let addresses = addresses(object);
     if on_host || has_ended || addresses.is_empty() {
@@ -53,17 +62,24 @@ pub(super) fn pod(object: &v1::Pod) -> Fact {
 }
 
 fn addresses(object: &v1::Pod) -> Vec<IpAddr> {
-    let Some(status) = &object.status else { return Vec::new() };
+    let Some(status) = &object.status else {
+        return Vec::new();
+    };
     let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-    let mut addresses: Vec<IpAddr> =
-        listed.chain(status.pod_ip.as_deref()).filter_map(|ip| ip.parse().ok()).collect();
+    let mut addresses: Vec<IpAddr> = listed
+        .chain(status.pod_ip.as_deref())
+        .filter_map(|ip| ip.parse().ok())
+        .collect();
     addresses.sort();
     addresses.dedup();
     addresses
 }
 
 fn created(meta: &ObjectMeta) -> i64 {
-    meta.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default()
+    meta.creation_timestamp
+        .as_ref()
+        .map(|time| time.0.as_second())
+        .unwrap_or_default()
 }
 
 pub(super) fn node(object: &v1::Node) -> ClusterNode {
@@ -90,7 +106,10 @@ pub(super) fn node(object: &v1::Node) -> ClusterNode {
 }
 
 fn internal_ips(object: &v1::Node) -> Vec<IpAddr> {
-    let addresses = object.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let addresses = object
+        .status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten());
     addresses
         .filter(|address| address.type_ == "InternalIP")
         .filter_map(|address| address.address.parse().ok())
@@ -98,7 +117,10 @@ fn internal_ips(object: &v1::Node) -> Vec<IpAddr> {
 }
 
 pub(super) fn service_cidrs(object: &ServiceCIDR) -> Vec<Cidr> {
-    let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+    let cidrs = object
+        .spec
+        .iter()
+        .flat_map(|spec| spec.cidrs.iter().flatten());
     cidrs.filter_map(|cidr| cidr.parse().ok()).collect()
 }
 
@@ -108,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn pod_fact(spec: serde_json::Value, status: serde_json::Value) -> Fact {
+    fn pod_fact(spec: &serde_json::Value, status: &serde_json::Value) -> Fact {
         let object = json!({
             "metadata": {"namespace": "prod", "name": "web", "labels": {"app": "web"}},
             "spec": spec, "status": status,
@@ -122,15 +144,21 @@ mod tests {
 
     #[test]
     fn a_running_pod_has_its_addresses_once() {
-        let status = json!({"podIP": "10.244.1.2", "podIPs": [{"ip": "10.244.1.2"}, {"ip": "fd24::2"}]});
-        let Fact::Pod(pod) = pod_fact(json!({"containers": []}), status) else { panic!() };
-        assert_eq!(pod.addresses, ["10.244.1.2", "fd24::2"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+        let status =
+            json!({"podIP": "10.244.1.2", "podIPs": [{"ip": "10.244.1.2"}, {"ip": "fd24::2"}]});
+        let Fact::Pod(pod) = pod_fact(&json!({"containers": []}), &status) else {
+            panic!()
+        };
+        assert_eq!(
+            pod.addresses,
+            ["10.244.1.2", "fd24::2"].map(|ip| ip.parse::<IpAddr>().unwrap())
+        );
     }
 
     #[test]
     fn a_pod_on_the_hosts_network_is_never_selected() {
         let spec = json!({"containers": [], "hostNetwork": true});
-        assert!(is_gone(&pod_fact(spec, json!({"podIP": "10.10.0.101"}))));
+        assert!(is_gone(&pod_fact(&spec, &json!({"podIP": "10.10.0.101"}))));
     }
 
     #[test]
@@ -138,13 +166,16 @@ mod tests {
         let spec = json!({"containers": []});
         for phase in ["Succeeded", "Failed"] {
             let status = json!({"phase": phase, "podIP": "10.244.1.2"});
-            assert!(is_gone(&pod_fact(spec.clone(), status)));
+            assert!(is_gone(&pod_fact(&spec, &status)));
         }
     }
 
     #[test]
     fn a_pod_without_an_address_is_nothing_yet() {
-        assert!(is_gone(&pod_fact(json!({"containers": []}), json!({"phase": "Pending"}))));
+        assert!(is_gone(&pod_fact(
+            &json!({"containers": []}),
+            &json!({"phase": "Pending"})
+        )));
     }
 
     #[test]

@@ -68,19 +68,44 @@ const fn set(
     name: &'static str,
     elements: &'static str,
 ) -> Set {
-    Set { family, kind, name, elements }
+    Set {
+        family,
+        kind,
+        name,
+        elements,
+    }
 }
 
 /// The sets and maps that hold the elements.
 pub const SETS: [Set; 9] = [
-    set(TableFamily::Ip, "set", "except", "type ipv4_addr; flags interval;"),
+    set(
+        TableFamily::Ip,
+        "set",
+        "except",
+        "type ipv4_addr; flags interval;",
+    ),
     set(TableFamily::Ip, "set", "peers", "type ipv4_addr;"),
     set(TableFamily::Ip, "set", "remote", "type ipv4_addr;"),
     set(TableFamily::Ip, "set", "here", "type ipv4_addr;"),
-    set(TableFamily::Ip, "map", "local", "type ipv4_addr : ipv4_addr;"),
-    set(TableFamily::Ip, "map", "gateway", "type ether_addr : ipv4_addr;"),
+    set(
+        TableFamily::Ip,
+        "map",
+        "local",
+        "type ipv4_addr : ipv4_addr;",
+    ),
+    set(
+        TableFamily::Ip,
+        "map",
+        "gateway",
+        "type ether_addr : ipv4_addr;",
+    ),
     set(TableFamily::Ip, "set", "guarded", "type ipv4_addr;"),
-    set(TableFamily::Netdev, "map", "identity", "type ipv4_addr : ether_addr;"),
+    set(
+        TableFamily::Netdev,
+        "map",
+        "identity",
+        "type ipv4_addr : ether_addr;",
+    ),
     set(TableFamily::Netdev, "set", "held", "type ether_addr;"),
 ];
 
@@ -91,75 +116,144 @@ pub fn chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
     chains
 }
 
-fn ip_chain(name: &'static str, hook: &str, rules: &[String]) -> Chain {
+fn ip_chain<const N: usize>(name: &'static str, hook: &str, rules: [String; N]) -> Chain {
     let hook = (!hook.is_empty()).then(|| format!("type {hook}; policy accept;"));
-    Chain { family: TableFamily::Ip, name, hook, rules: rules.to_vec() }
+    Chain {
+        family: TableFamily::Ip,
+        name,
+        hook,
+        rules: rules.into(),
+    }
 }
 
 fn ip_chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
-    let Settings { mark_bit, tunnel_port, zone, .. } = settings;
-    let segment = mtu.saturating_sub(HEADERS_BYTES);
-    let syn = "tcp flags & (syn | rst) == syn";
-    vec![
+    let mut chains = tunnel_chains(settings).to_vec();
+    chains.extend(path_chains(settings));
+    chains.push(segments_chain(mtu));
+    chains.push(translate_chain());
+    chains.extend(guard_chains());
+    chains
+}
+
+/// The tunnel's own packets.
+fn tunnel_chains(Settings { tunnel_port, .. }: &Settings) -> [Chain; 2] {
+    [
         // Only nodes may send here, and only from where the route to them points: a Pod may have raw sockets. What
         // is let in is not tracked, or the gateway's translation would match the tunnel's own packets.
-        ip_chain("tunnel", "", &[
-            "ip saddr != @peers counter drop".to_owned(),
-            "fib saddr . iif oif missing counter drop".to_owned(),
-            "notrack accept".to_owned(),
-        ]),
+        ip_chain(
+            "tunnel",
+            "",
+            [
+                "ip saddr != @peers counter drop".to_owned(),
+                "fib saddr . iif oif missing counter drop".to_owned(),
+                "notrack accept".to_owned(),
+            ],
+        ),
+        ip_chain(
+            "outer",
+            "filter hook output priority -310",
+            [format!("udp dport {tunnel_port} oifname != \"lo\" notrack")],
+        ),
+    ]
+}
+
+/// Where a selected Pod's packet is told from others.
+fn path_chains(
+    Settings {
+        mark_bit,
+        tunnel_port,
+        zone,
+        ..
+    }: &Settings,
+) -> [Chain; 2] {
+    [
         // Before conntrack: a flow's two sides on one node must not share a tuple, so the gateway's side has its
         // originals in a zone of their own.
-        ip_chain("entry", "filter hook prerouting priority -310", &[
-            format!("udp dport {tunnel_port} fib daddr type local jump tunnel"),
-            format!("iifname \"{TUNNEL}\" ct original zone set {zone}"),
-            format!("ip saddr @here ip daddr != @except ct original zone set {zone}"),
-        ]),
-        ip_chain("outer", "filter hook output priority -310", &[format!(
-            "udp dport {tunnel_port} oifname != \"lo\" notrack"
-        )]),
+        ip_chain(
+            "entry",
+            "filter hook prerouting priority -310",
+            [
+                format!("udp dport {tunnel_port} fib daddr type local jump tunnel"),
+                format!("iifname \"{TUNNEL}\" ct original zone set {zone}"),
+                format!("ip saddr @here ip daddr != @except ct original zone set {zone}"),
+            ],
+        ),
         // After DNAT: a Service whose endpoints are outside counts as outside. One bit, the others stay.
-        ip_chain("classify", "filter hook prerouting priority -90", &[format!(
-            "iifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except ct direction original \
+        ip_chain(
+            "classify",
+            "filter hook prerouting priority -90",
+            [format!(
+                "iifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except ct direction original \
              meta mark set meta mark or {mark_bit:#x}"
-        )]),
-        // The outside learns from the SYN, and the Pod from the SYN-ACK, what fits into the tunnel.
-        ip_chain("segments", "filter hook forward priority -150", &[
+            )],
+        ),
+    ]
+}
+
+/// The outside learns from the SYN, and the Pod from the SYN-ACK, what fits into the tunnel.
+fn segments_chain(mtu: u32) -> Chain {
+    let segment = mtu.saturating_sub(HEADERS_BYTES);
+    let syn = "tcp flags & (syn | rst) == syn";
+    ip_chain(
+        "segments",
+        "filter hook forward priority -150",
+        [
             format!("oifname \"{TUNNEL}\" {syn} tcp option maxseg size set rt mtu"),
             format!(
                 "ip daddr @remote ct direction reply {syn} tcp option maxseg size set {segment}"
             ),
-        ]),
-        // A pooled egress IP is for leaving: what matches no flow is dropped, never reset.
-        ip_chain("inbound", "filter hook input priority -10", &[
-            "ip daddr @guarded ct direction original counter drop".to_owned(),
-            "ip daddr @guarded ct state invalid,untracked counter drop".to_owned(),
-        ]),
-        // Dropped before conntrack confirms the flow: a selected Pod's packet that would leave here untunnelled.
-        ip_chain("unmarked", "filter hook postrouting priority 80", &[
-            format!(
-                "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except \
-                 ct direction original counter drop"
-            ),
-            format!(
-                "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except \
-                 ct state invalid,untracked counter drop"
-            ),
-        ]),
-        // Before anybody else's translation: the first that sets a binding wins. Into the tunnel the binding changes
-        // nothing, so that no masquerade rule applies there.
-        ip_chain("translate", "nat hook postrouting priority 90", &[
+        ],
+    )
+}
+
+/// Before anybody else's translation: the first that sets a binding wins. Into the tunnel the binding changes nothing,
+/// so that no masquerade rule applies there.
+fn translate_chain() -> Chain {
+    ip_chain(
+        "translate",
+        "nat hook postrouting priority 90",
+        [
             format!("oifname \"{TUNNEL}\" snat to ip saddr"),
             format!("iifname \"{TUNNEL}\" snat to ether daddr map @gateway"),
             "ip daddr != @except snat to ip saddr map @local".to_owned(),
-        ]),
-        // Dropped before conntrack confirms the flow: a packet that should have its egress IP by now and has not.
-        ip_chain("untranslated", "filter hook postrouting priority 200", &[
-            format!("iifname \"{TUNNEL}\" ct status & snat != snat counter drop"),
-            format!("iifname \"{TUNNEL}\" ct state invalid,untracked counter drop"),
-            "ip saddr @here ip daddr != @except ct direction original counter drop".to_owned(),
-            "ip saddr @here ip daddr != @except ct state invalid,untracked counter drop".to_owned(),
-        ]),
+        ],
+    )
+}
+
+/// What is dropped, before conntrack confirms the flow: a flow that was confirmed untranslated stays so.
+fn guard_chains() -> [Chain; 3] {
+    let each = |packets: String| {
+        ["ct direction original", "ct state invalid,untracked"]
+            .map(|kind| format!("{packets} {kind} counter drop"))
+    };
+    let [unmarked, unmarked_stray] = each(format!(
+        "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except"
+    ));
+    let [untranslated, untranslated_stray] = each("ip saddr @here ip daddr != @except".to_owned());
+    [
+        // A pooled egress IP is for leaving: what matches no flow is dropped, never reset.
+        ip_chain(
+            "inbound",
+            "filter hook input priority -10",
+            each("ip daddr @guarded".to_owned()),
+        ),
+        // A selected Pod's packet that would leave here untunnelled.
+        ip_chain(
+            "unmarked",
+            "filter hook postrouting priority 80",
+            [unmarked, unmarked_stray],
+        ),
+        // A packet that should have its egress IP by now and has not.
+        ip_chain(
+            "untranslated",
+            "filter hook postrouting priority 200",
+            [
+                format!("iifname \"{TUNNEL}\" ct status & snat != snat counter drop"),
+                format!("iifname \"{TUNNEL}\" ct state invalid,untracked counter drop"),
+                untranslated,
+                untranslated_stray,
+            ],
+        ),
     ]
 }
 
@@ -168,20 +262,30 @@ fn netdev_chains(settings: &Settings, link: &str) -> Vec<Chain> {
     let chain = |name, hook: &str, rules: Vec<String>| Chain {
         family: TableFamily::Netdev,
         name,
-        hook: Some(format!("type filter hook {hook} device \"{link}\" priority 0; policy accept;")),
+        hook: Some(format!(
+            "type filter hook {hook} device \"{link}\" priority 0; policy accept;"
+        )),
         rules,
     };
     vec![
         // With the bit still set the outer packet would take the tunnel's route for ever.
-        chain("into", "egress", vec![
-            format!("meta mark set meta mark and {others:#x}"),
-            "ether daddr set ip saddr map @identity".to_owned(),
-        ]),
+        chain(
+            "into",
+            "egress",
+            vec![
+                format!("meta mark set meta mark and {others:#x}"),
+                "ether daddr set ip saddr map @identity".to_owned(),
+            ],
+        ),
         // An identity that this node does not hold: its gateway is elsewhere, or not ready yet.
-        chain("outof", "ingress", vec![
-            "ether daddr != @held counter drop".to_owned(),
-            "meta pkttype set host".to_owned(),
-        ]),
+        chain(
+            "outof",
+            "ingress",
+            vec![
+                "ether daddr != @held counter drop".to_owned(),
+                "meta pkttype set host".to_owned(),
+            ],
+        ),
     ]
 }
 
@@ -196,11 +300,23 @@ pub fn probe(settings: &Settings) -> String {
 pub fn text(chains: &[Chain]) -> String {
     let mut text = remove();
     for family in [TableFamily::Ip, TableFamily::Netdev] {
-        push(&mut text, format_args!("add table {} {TABLE}", family.as_str()));
+        push(
+            &mut text,
+            format_args!("add table {} {TABLE}", family.as_str()),
+        );
     }
-    for Set { family, kind, name, elements } in SETS {
+    for Set {
+        family,
+        kind,
+        name,
+        elements,
+    } in SETS
+    {
         let family = family.as_str();
-        push(&mut text, format_args!("add {kind} {family} {TABLE} {name} {{ {elements} }}"));
+        push(
+            &mut text,
+            format_args!("add {kind} {family} {TABLE} {name} {{ {elements} }}"),
+        );
     }
     for chain in chains {
         push_chain(&mut text, chain);
@@ -213,19 +329,42 @@ pub fn remove() -> String {
     let mut text = String::new();
     for family in [TableFamily::Ip, TableFamily::Netdev] {
         // Adding first: deleting what is not there is an error.
-        push(&mut text, format_args!("add table {} {TABLE}", family.as_str()));
-        push(&mut text, format_args!("delete table {} {TABLE}", family.as_str()));
+        push(
+            &mut text,
+            format_args!("add table {} {TABLE}", family.as_str()),
+        );
+        push(
+            &mut text,
+            format_args!("delete table {} {TABLE}", family.as_str()),
+        );
     }
     text
 }
 
-fn push_chain(text: &mut String, Chain { family, name, hook, rules }: &Chain) {
+fn push_chain(
+    text: &mut String,
+    Chain {
+        family,
+        name,
+        hook,
+        rules,
+    }: &Chain,
+) {
     let family = family.as_str();
-    let hook = hook.as_ref().map(|hook| format!(" {{ {hook} }}")).unwrap_or_default();
-    push(text, format_args!("add chain {family} {TABLE} {name}{hook}"));
+    let hook = hook
+        .as_ref()
+        .map(|hook| format!(" {{ {hook} }}"))
+        .unwrap_or_default();
+    push(
+        text,
+        format_args!("add chain {family} {TABLE} {name}{hook}"),
+    );
     for rule in rules {
         let mark = fingerprint(rule);
-        push(text, format_args!("add rule {family} {TABLE} {name} {rule} comment \"{mark}\""));
+        push(
+            text,
+            format_args!("add rule {family} {TABLE} {name} {rule} comment \"{mark}\""),
+        );
     }
 }
 

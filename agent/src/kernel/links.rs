@@ -42,7 +42,10 @@ pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(rtnetlink::Error) 
 
 /// Whether the kernel refused with one of these error numbers.
 fn is_errno(error: &rtnetlink::Error, numbers: &[nix::errno::Errno]) -> bool {
-    let rtnetlink::Error::NetlinkError(ErrorMessage { code: Some(code), .. }) = error else {
+    let rtnetlink::Error::NetlinkError(ErrorMessage {
+        code: Some(code), ..
+    }) = error
+    else {
         return false;
     };
     numbers.iter().any(|number| *number as i32 == -code.get())
@@ -78,27 +81,39 @@ pub(super) async fn uplink(handle: &Handle, node: IpAddr) -> Result<Uplink, Erro
     let mut links = handle.link().get().match_index(index).execute();
     let link = links.try_next().await.map_err(refused("read the uplink"))?;
     let link = link.ok_or(Error::NoUplink(node))?;
-    Ok(Uplink { index, mtu: mtu_of(&link).unwrap_or(1500) })
+    Ok(Uplink {
+        index,
+        mtu: mtu_of(&link).unwrap_or(1500),
+    })
 }
 
 fn mtu_of(link: &LinkMessage) -> Option<u32> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Mtu(mtu) => Some(*mtu),
-        _ => None,
-    })
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        })
 }
 
 fn mac_of(link: &LinkMessage) -> Option<Mac> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(mac) => <[u8; 6]>::try_from(mac.as_slice()).ok().map(Mac),
-        _ => None,
-    })
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(mac) => <[u8; 6]>::try_from(mac.as_slice()).ok().map(Mac),
+            _ => None,
+        })
 }
 
 /// All addresses of this network namespace, each with its link's number.
 pub(super) async fn addresses(handle: &Handle) -> Result<Vec<(u32, IpAddr)>, Error> {
-    let messages: Vec<AddressMessage> =
-        handle.address().get().execute().try_collect().await.map_err(refused("list addresses"))?;
+    let messages: Vec<AddressMessage> = handle
+        .address()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(refused("list addresses"))?;
     Ok(messages
         .iter()
         .filter_map(|message| Some((message.header.index, local_address(message)?)))
@@ -134,7 +149,10 @@ pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAd
         own.extend(find(handle, name).await?.map(|link| link.header.index));
     }
     let addresses = addresses(handle).await?.into_iter();
-    Ok(addresses.filter(|(link, _)| !own.contains(link)).map(|(_, ip)| ip).collect())
+    Ok(addresses
+        .filter(|(link, _)| !own.contains(link))
+        .map(|(_, ip)| ip)
+        .collect())
 }
 
 /// Makes the tunnel's link as it should be and tells its number. One that is right is left alone.
@@ -169,7 +187,8 @@ pub(super) async fn ensure_tunnel(
         settings.vni, settings.tunnel_port
     )))?;
     let link = find(handle, TUNNEL).await?;
-    link.map(|link| link.header.index).ok_or(Error::NoUplink(node))
+    link.map(|link| link.header.index)
+        .ok_or(Error::NoUplink(node))
 }
 
 fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: Uplink) -> bool {
@@ -191,13 +210,15 @@ fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: Upli
 }
 
 fn vxlan_info(link: &LinkMessage) -> Option<&Vec<InfoVxlan>> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::LinkInfo(infos) => infos.iter().find_map(|info| match info {
-            LinkInfo::Data(InfoData::Vxlan(info)) => Some(info),
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::LinkInfo(infos) => infos.iter().find_map(|info| match info {
+                LinkInfo::Data(InfoData::Vxlan(info)) => Some(info),
+                _ => None,
+            }),
             _ => None,
-        }),
-        _ => None,
-    })
+        })
 }
 
 /// Makes the link of pooled egress IPs and tells its number: the kernel answers ARP for them on the uplink, and never
@@ -206,7 +227,12 @@ pub(super) async fn ensure_egress_ips(handle: &Handle) -> Result<u32, Error> {
     if let Some(link) = find(handle, EGRESS_IPS).await? {
         if !link.header.flags.contains(LinkFlags::Up) {
             let up = LinkUnspec::new_with_index(link.header.index).up().build();
-            handle.link().set(up).execute().await.map_err(refused(format!("set {EGRESS_IPS} up")))?;
+            handle
+                .link()
+                .set(up)
+                .execute()
+                .await
+                .map_err(refused(format!("set {EGRESS_IPS} up")))?;
         }
         return Ok(link.header.index);
     }
@@ -214,13 +240,16 @@ pub(super) async fn ensure_egress_ips(handle: &Handle) -> Result<u32, Error> {
     if handle.link().add(dummy).execute().await.is_err() {
         let bridge: LinkMessageBuilder<LinkBridge> = LinkBridge::new(EGRESS_IPS).up();
         let made = handle.link().add(bridge.build()).execute().await;
-        made.map_err(refused(format!("make link {EGRESS_IPS}, as a dummy or as a bridge")))?;
+        made.map_err(refused(format!(
+            "make link {EGRESS_IPS}, as a dummy or as a bridge"
+        )))?;
     }
     let link = find(handle, EGRESS_IPS).await?;
-    link.map(|link| link.header.index).ok_or_else(|| Error::Netlink {
-        what: format!("find link {EGRESS_IPS} after making it"),
-        source: rtnetlink::Error::RequestFailed,
-    })
+    link.map(|link| link.header.index)
+        .ok_or_else(|| Error::Netlink {
+            what: format!("find link {EGRESS_IPS} after making it"),
+            source: rtnetlink::Error::RequestFailed,
+        })
 }
 
 /// Removes both links, with all addresses and forwarding entries on them.
@@ -236,7 +265,11 @@ pub(super) async fn remove(handle: &Handle) -> Result<(), Error> {
 
 /// Puts an egress IP on its link.
 pub(super) async fn assume(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
-    let added = handle.address().add(link, ip, Family::of(ip).bits()).execute().await;
+    let added = handle
+        .address()
+        .add(link, ip, Family::of(ip).bits())
+        .execute()
+        .await;
     already(added, &[nix::errno::Errno::EEXIST]).map_err(refused(format!("add address {ip}")))
 }
 
@@ -269,7 +302,10 @@ pub(super) async fn forward(
         .state(NeighbourState::Permanent)
         .flags(NeighbourFlags::Own)
         .replace();
-    entry.execute().await.map_err(refused(format!("forward {identity} to {node}")))
+    entry
+        .execute()
+        .await
+        .map_err(refused(format!("forward {identity} to {node}")))
 }
 
 /// Drops what is for an identity, from now on.
@@ -278,7 +314,9 @@ pub(super) async fn unforward(handle: &Handle, tunnel: u32, identity: Mac) -> Re
     entry.header.family = AddressFamily::Bridge;
     entry.header.ifindex = tunnel;
     entry.header.flags = NeighbourFlags::Own;
-    entry.attributes.push(NeighbourAttribute::LinkLayerAddress(identity.0.to_vec()));
+    entry
+        .attributes
+        .push(NeighbourAttribute::LinkLayerAddress(identity.0.to_vec()));
     let removed = handle.neighbours().del(entry).execute().await;
     already(removed, &[nix::errno::Errno::ENOENT])
         .map_err(refused(format!("stop forwarding {identity}")))
@@ -294,19 +332,39 @@ pub(super) async fn forwards(handle: &Handle, tunnel: u32) -> Result<BTreeMap<Ma
         .try_collect()
         .await
         .map_err(refused("list forwarding entries"))?;
-    let of_tunnel = entries.iter().filter(|entry| entry.header.ifindex == tunnel);
+    let of_tunnel = entries
+        .iter()
+        .filter(|entry| entry.header.ifindex == tunnel);
     Ok(of_tunnel.filter_map(forward_of).collect())
 }
 
 fn forward_of(entry: &NeighbourMessage) -> Option<(Mac, IpAddr)> {
-    let mac = entry.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::LinkLayerAddress(mac) => <[u8; 6]>::try_from(mac.as_slice()).ok(),
-        _ => None,
-    })?;
-    let node = entry.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
-        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
-        _ => None,
-    })?;
+    let mac = entry
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(mac) => <[u8; 6]>::try_from(mac.as_slice()).ok(),
+            _ => None,
+        })?;
+    let node = entry
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            NeighbourAttribute::Destination(address) => address_of(address),
+            _ => None,
+        })?;
     Some((Mac(mac), node))
+}
+
+fn address_of(address: &NeighbourAddress) -> Option<IpAddr> {
+    match address {
+        NeighbourAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
+        NeighbourAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),
+        // An entry of family bridge does not say of which family its destination is.
+        NeighbourAddress::Other(bytes) => <[u8; 4]>::try_from(bytes.as_slice())
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from))
+            .ok(),
+        _ => None,
+    }
 }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::settings::Settings;
 use super::{Error, Kernel, frame, links, nft, routing};
-use crate::announce::Announcer;
+use crate::announce::announce;
 
 /// The numbers of Egret's links.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,6 @@ pub struct Linux {
     handle: Handle,
     settings: Settings,
     node: IpAddr,
-    announcer: Announcer,
     /// `None` until the frame stands, or when it may not.
     links: Option<Links>,
     /// Whether the last transaction failed, so that the tables are to be made anew.
@@ -40,8 +39,13 @@ impl Linux {
         let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Socket)?;
         // Ends with the last handle.
         tokio::spawn(connection);
-        let announcer = Announcer::default();
-        Ok(Self { handle, settings, node, announcer, links: None, is_suspect: false })
+        Ok(Self {
+            handle,
+            settings,
+            node,
+            links: None,
+            is_suspect: false,
+        })
     }
 
     /// Finds out whether this kernel can be a node of Egret's, before anything is installed.
@@ -63,7 +67,9 @@ impl Linux {
         let tunnel = links::ensure_tunnel(&self.handle, &self.settings, self.node, uplink).await?;
         let egress_ips = links::ensure_egress_ips(&self.handle).await?;
         let mtu = super::settings::tunnel_mtu(uplink.mtu);
-        let elements = self.ensure_tables(&frame::chains(&self.settings, mtu)).await?;
+        let elements = self
+            .ensure_tables(&frame::chains(&self.settings, mtu))
+            .await?;
         routing::ensure(&self.handle, &self.settings, tunnel).await?;
         Ok((Links { tunnel, egress_ips }, elements))
     }
@@ -92,7 +98,9 @@ impl Linux {
         let forwards = links::forwards(&self.handle, links.tunnel).await?;
         let forwards = forwards.into_iter();
         let addresses = links::addresses(&self.handle).await?;
-        let held = addresses.into_iter().filter(|(link, ip)| *link == links.egress_ips && ip.is_ipv4());
+        let held = addresses
+            .into_iter()
+            .filter(|(link, ip)| *link == links.egress_ips && ip.is_ipv4());
         Ok(forwards
             .map(|(identity, node)| Element::Forward { identity, node })
             .chain(held.map(|(_, ip)| Element::Address(ip)))
@@ -123,9 +131,9 @@ impl Linux {
         for ip in &commit.assume {
             links::assume(&self.handle, links.egress_ips, *ip).await?;
         }
-        if !commit.assume.is_empty() {
+        if !commit.announce.is_empty() {
             let uplink = links::uplink(&self.handle, self.node).await?;
-            self.announcer.announce(&commit.assume, uplink.index);
+            announce(&commit.announce, uplink.index);
         }
         Ok(())
     }
@@ -140,7 +148,9 @@ impl Kernel for Linux {
         let made = self.make_frame().await;
         if made.is_err() && is_new {
             // Half a frame must not stay behind on a node that cannot be one of Egret's.
-            self.remove().await.unwrap_or_else(|error| warn!(%error, "cannot clean up"));
+            self.remove()
+                .await
+                .unwrap_or_else(|error| warn!(%error, "cannot clean up"));
         }
         let (links, mut elements) = made?;
         self.links = Some(links);

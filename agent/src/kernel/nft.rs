@@ -74,7 +74,9 @@ async fn nft(arguments: &[&str], input: &str) -> Result<Vec<u8>, Error> {
         Ok(output.stdout)
     } else {
         let errors = String::from_utf8_lossy(&output.stderr);
-        Err(Error::Nft(errors.lines().take(3).collect::<Vec<_>>().join(" ")))
+        Err(Error::Nft(
+            errors.lines().take(3).collect::<Vec<_>>().join(" "),
+        ))
     }
 }
 
@@ -92,7 +94,10 @@ pub(super) fn commands(changes: &[Change]) -> String {
             Change::Add(element) => {
                 for (place, key, value) in entries(element) {
                     let value = value.map(|value| format!(" : {value}")).unwrap_or_default();
-                    added.entry(place).or_default().push(format!("{key}{value}"));
+                    added
+                        .entry(place)
+                        .or_default()
+                        .push(format!("{key}{value}"));
                 }
             }
         }
@@ -103,7 +108,10 @@ pub(super) fn commands(changes: &[Change]) -> String {
             let family = family.as_str();
             let entries = entries.join(", ");
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{verb} element {family} {TABLE} {name} {{ {entries} }}");
+            let _ = writeln!(
+                text,
+                "{verb} element {family} {TABLE} {name} {{ {entries} }}"
+            );
         }
     }
     text
@@ -124,12 +132,21 @@ fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
         Element::Peer(ip) => vec![entry((Ip, "peers"), ip)],
         Element::Remote { pod, identity } => {
             let identity = identity.map(|identity| pair((Netdev, "identity"), pod, &identity));
-            [entry((Ip, "remote"), pod)].into_iter().chain(identity).collect()
+            [entry((Ip, "remote"), pod)]
+                .into_iter()
+                .chain(identity)
+                .collect()
         }
         Element::Local { pod, egress_ip } => {
-            vec![entry((Ip, "here"), pod), pair((Ip, "local"), pod, egress_ip)]
+            vec![
+                entry((Ip, "here"), pod),
+                pair((Ip, "local"), pod, egress_ip),
+            ]
         }
-        Element::Gateway { identity, egress_ip } => vec![
+        Element::Gateway {
+            identity,
+            egress_ip,
+        } => vec![
             pair((Ip, "gateway"), identity, egress_ip),
             entry((Netdev, "held"), identity),
         ],
@@ -139,13 +156,16 @@ fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
     }
 }
 
+/// A key, and the value in a map.
+type Entry = (String, Option<String>);
+
 /// What stands in Egret's tables.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// The comments of the rules of each chain.
     rules: BTreeMap<(TableFamily, String), Vec<String>>,
     /// The entries of each set: key, and value in a map.
-    sets: BTreeMap<(TableFamily, String), Vec<(String, Option<String>)>>,
+    sets: BTreeMap<(TableFamily, String), Vec<Entry>>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +178,11 @@ impl Listing {
         let listed: Listed = serde_json::from_slice(json).map_err(Error::Listing)?;
         for object in &listed.nftables {
             let text = |object: &Value, field| {
-                object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+                object
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
             };
             if let Some(chain) = object.get("chain") {
                 self.rules.entry((family, text(chain, "name"))).or_default();
@@ -166,11 +190,17 @@ impl Listing {
                 let chain = self.rules.entry((family, text(rule, "chain"))).or_default();
                 chain.push(text(rule, "comment"));
             } else if let Some(set) = object.get("set").or_else(|| object.get("map")) {
-                let entries = set.get("elem").and_then(Value::as_array).into_iter().flatten();
+                let entries = set
+                    .get("elem")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
                 let name = text(set, "name");
                 let mut entries: Vec<_> = entries.filter_map(entry_of).collect();
                 if name == "except" {
-                    entries.iter_mut().for_each(|(key, _)| as_network(key));
+                    for (key, _) in &mut entries {
+                        as_network(key);
+                    }
                 }
                 self.sets.insert((family, name), entries);
             }
@@ -183,12 +213,18 @@ impl Listing {
         let should: BTreeMap<_, Vec<_>> = chains
             .iter()
             .map(|chain| {
-                let rules = chain.rules.iter().map(|rule| frame::fingerprint(rule)).collect();
+                let rules = chain
+                    .rules
+                    .iter()
+                    .map(|rule| frame::fingerprint(rule))
+                    .collect();
                 ((chain.family, chain.name.to_owned()), rules)
             })
             .collect();
-        let sets: BTreeSet<_> =
-            frame::SETS.iter().map(|set| (set.family, set.name.to_owned())).collect();
+        let sets: BTreeSet<_> = frame::SETS
+            .iter()
+            .map(|set| (set.family, set.name.to_owned()))
+            .collect();
         self.rules == should && self.sets.keys().cloned().collect::<BTreeSet<_>>() == sets
     }
 
@@ -200,7 +236,10 @@ impl Listing {
         let here = self.keys::<IpAddr>(Ip, "here");
         let held = self.keys::<Mac>(Netdev, "held");
         remotes
-            .map(|pod| Element::Remote { pod, identity: identities.get(&pod).copied() })
+            .map(|pod| Element::Remote {
+                pod,
+                identity: identities.get(&pod).copied(),
+            })
             .chain(self.keys(Ip, "except").into_iter().map(Element::Except))
             .chain(self.keys(Ip, "peers").into_iter().map(Element::Peer))
             .chain(self.keys(Ip, "guarded").into_iter().map(Element::Guard))
@@ -212,7 +251,10 @@ impl Listing {
             .chain(
                 (self.pairs(Ip, "gateway").into_iter())
                     .filter(|(identity, _)| held.contains(identity))
-                    .map(|(identity, egress_ip)| Element::Gateway { identity, egress_ip }),
+                    .map(|(identity, egress_ip)| Element::Gateway {
+                        identity,
+                        egress_ip,
+                    }),
             )
             .collect()
     }
@@ -225,11 +267,13 @@ impl Listing {
         }
         let mut text = String::new();
         for ((family, name), entries) in &self.sets {
-            let is_loose = |key: &&str| {
-                !whole.contains(&(*family, name.clone(), (*key).to_owned()))
-            };
-            let loose: Vec<_> =
-                entries.iter().map(|(key, _)| key.as_str()).filter(is_loose).collect();
+            let is_loose =
+                |key: &&str| !whole.contains(&(*family, name.clone(), (*key).to_owned()));
+            let loose: Vec<_> = entries
+                .iter()
+                .map(|(key, _)| key.as_str())
+                .filter(is_loose)
+                .collect();
             if !loose.is_empty() {
                 let (family, loose) = (family.as_str(), loose.join(", "));
                 // Writing to a string cannot fail.
@@ -239,12 +283,18 @@ impl Listing {
         text
     }
 
-    fn entries(&self, family: TableFamily, name: &str) -> &[(String, Option<String>)] {
-        self.sets.get(&(family, name.to_owned())).map(Vec::as_slice).unwrap_or_default()
+    fn entries(&self, family: TableFamily, name: &str) -> &[Entry] {
+        self.sets
+            .get(&(family, name.to_owned()))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     fn keys<K: FromStr + Ord>(&self, family: TableFamily, name: &str) -> BTreeSet<K> {
-        self.entries(family, name).iter().filter_map(|(key, _)| key.parse().ok()).collect()
+        self.entries(family, name)
+            .iter()
+            .filter_map(|(key, _)| key.parse().ok())
+            .collect()
     }
 
     fn pairs<K: FromStr + Ord, V: FromStr>(
@@ -260,10 +310,12 @@ impl Listing {
 }
 
 /// An entry as `nft -j` lists it: a key, `[key, value]`, or either around a prefix.
-fn entry_of(entry: &Value) -> Option<(String, Option<String>)> {
+fn entry_of(entry: &Value) -> Option<Entry> {
     match entry {
         Value::Array(pair) => {
-            let [key, value] = pair.as_slice() else { return None };
+            let [key, value] = pair.as_slice() else {
+                return None;
+            };
             Some((key_of(key)?, Some(key_of(value)?)))
         }
         key => Some((key_of(key)?, None)),

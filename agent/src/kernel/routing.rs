@@ -22,13 +22,13 @@ const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 254);
 const NOBODY: [u8; 6] = [0x02, 0xe9, 0xff, 0xff, 0xff, 0xff];
 
 /// Makes the rule, the route and the neighbour stand, and the link's settings right.
-pub(super) async fn ensure(
-    handle: &Handle,
-    settings: &Settings,
-    tunnel: u32,
-) -> Result<(), Error> {
+pub(super) async fn ensure(handle: &Handle, settings: &Settings, tunnel: u32) -> Result<(), Error> {
     for (name, value) in [("rp_filter", "2"), ("forwarding", "1")] {
-        set(&Path::new("/proc/sys/net/ipv4/conf").join(TUNNEL).join(name), value).await?;
+        set(
+            &Path::new("/proc/sys/net/ipv4/conf").join(TUNNEL).join(name),
+            value,
+        )
+        .await?;
     }
     ensure_neighbour(handle, tunnel).await?;
     ensure_route(handle, settings, tunnel).await?;
@@ -42,13 +42,19 @@ async fn set(path: &PathBuf, value: &str) -> Result<(), Error> {
         return Ok(());
     }
     let written = tokio::fs::write(path, value).await;
-    written.map_err(|source| Error::Sysctl { path: path.display().to_string(), source })
+    written.map_err(|source| Error::Sysctl {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 async fn ensure_neighbour(handle: &Handle, tunnel: u32) -> Result<(), Error> {
     let request = handle.neighbours().add(tunnel, IpAddr::V4(NEXT_HOP));
     let request = request.link_layer_address(&NOBODY).replace();
-    request.execute().await.map_err(refused("add the tunnel's neighbour"))
+    request
+        .execute()
+        .await
+        .map_err(refused("add the tunnel's neighbour"))
 }
 
 async fn ensure_route(handle: &Handle, settings: &Settings, tunnel: u32) -> Result<(), Error> {
@@ -91,7 +97,10 @@ async fn add_rule(handle: &Handle, settings: &Settings) -> Result<(), Error> {
         RuleAttribute::Protocol(RouteProtocol::from(settings.route_protocol)),
     ]);
     let added = already(request.execute().await, &[Errno::EEXIST]);
-    added.map_err(refused(format!("add the routing rule with preference {}", settings.rule_preference)))
+    added.map_err(refused(format!(
+        "add the routing rule with preference {}",
+        settings.rule_preference
+    )))
 }
 
 /// Egret's rules: those with its protocol number.
@@ -104,7 +113,10 @@ async fn rules(handle: &Handle, settings: &Settings) -> Result<Vec<RuleMessage>,
         .try_collect()
         .await
         .map_err(refused("list routing rules"))?;
-    Ok(rules.into_iter().filter(|rule| rule.attributes.contains(&protocol)).collect())
+    Ok(rules
+        .into_iter()
+        .filter(|rule| rule.attributes.contains(&protocol))
+        .collect())
 }
 
 fn is_right(rule: &RuleMessage, settings: &Settings) -> bool {

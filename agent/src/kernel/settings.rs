@@ -67,7 +67,9 @@ const LEAST_MTU_BYTES: u32 = 1280;
 
 /// MTU of the tunnel on an underlay of this MTU, in bytes.
 pub fn tunnel_mtu(underlay_bytes: u32) -> u32 {
-    underlay_bytes.saturating_sub(OVERHEAD_BYTES).max(LEAST_MTU_BYTES)
+    underlay_bytes
+        .saturating_sub(OVERHEAD_BYTES)
+        .max(LEAST_MTU_BYTES)
 }
 
 #[cfg(test)]

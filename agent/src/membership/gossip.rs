@@ -23,7 +23,7 @@ const GOSSIP_EVERY: Duration = Duration::from_millis(100);
 /// Under the least IPv6 MTU with the seal and the headers.
 const MESSAGE_BYTES: usize = 1100;
 /// When no timer is set.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// An agent in the gossip. Its address stays over restarts; the incarnation grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,14 +37,26 @@ pub(super) struct Member {
 impl Member {
     /// This agent, as of now: a later start has a higher incarnation.
     pub(super) fn new(node: &NodeName, address: SocketAddr) -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let incarnation = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX).max(1);
-        Self { node: node.to_string(), address, incarnation }
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let incarnation = u64::try_from(since_1970.as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        Self {
+            node: node.to_string(),
+            address,
+            incarnation,
+        }
     }
 
     /// Another agent of which only the address is known.
     pub(super) fn unmet(node: &NodeName, address: SocketAddr) -> Self {
-        Self { node: node.to_string(), address, incarnation: 0 }
+        Self {
+            node: node.to_string(),
+            address,
+            incarnation: 0,
+        }
     }
 }
 
@@ -52,7 +64,10 @@ impl Identity for Member {
     type Addr = SocketAddr;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self { incarnation: self.incarnation.saturating_add(1), ..self.clone() })
+        Some(Self {
+            incarnation: self.incarnation.saturating_add(1),
+            ..self.clone()
+        })
     }
 
     fn addr(&self) -> SocketAddr {
@@ -89,7 +104,11 @@ impl Gossip {
 
     /// The nodes whose agents answer, this one among them.
     pub(super) fn alive(&self) -> impl Iterator<Item = NodeName> {
-        let members = self.foca.iter_members().map(foca::Member::id).chain([self.me()]);
+        let members = self
+            .foca
+            .iter_members()
+            .map(foca::Member::id)
+            .chain([self.me()]);
         members.map(|member| NodeName::from(member.node.as_str()))
     }
 
@@ -107,13 +126,18 @@ impl Gossip {
 
     /// When [`Self::run_timers`] is to be called next.
     pub(super) fn next_timer(&self) -> Instant {
-        self.timers.first_key_value().map_or_else(|| Instant::now() + LONG, |(due, _)| *due)
+        self.timers
+            .first_key_value()
+            .map_or_else(|| Instant::now() + LONG, |(due, _)| *due)
     }
 
     /// Does what is due.
     pub(super) fn run_timers(&mut self, now: Instant) {
         let later = self.timers.split_off(&(now + Duration::from_nanos(1)));
-        let mut due: Vec<_> = std::mem::replace(&mut self.timers, later).into_values().flatten().collect();
+        let mut due: Vec<_> = std::mem::replace(&mut self.timers, later)
+            .into_values()
+            .flatten()
+            .collect();
         due.sort();
         for timer in due {
             let result = self.foca.handle_timer(timer, &mut self.runtime);
@@ -122,7 +146,7 @@ impl Gossip {
     }
 
     /// The next message to send.
-    pub(super) fn to_send(&mut self) -> Option<(SocketAddr, Bytes)> {
+    pub(super) fn next_message(&mut self) -> Option<(SocketAddr, Bytes)> {
         self.outbox.pop_front()
     }
 
@@ -143,7 +167,10 @@ impl Gossip {
 
 fn config() -> Config {
     let to_some = |frequency, members| {
-        NonZeroUsize::new(members).map(|num_members| PeriodicParams { frequency, num_members })
+        NonZeroUsize::new(members).map(|num_members| PeriodicParams {
+            frequency,
+            num_members,
+        })
     };
     Config {
         probe_period: PROBE_EVERY,
@@ -151,7 +178,7 @@ fn config() -> Config {
         num_indirect_probes: NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN),
         max_transmissions: NonZeroU8::new(10).unwrap_or(NonZeroU8::MIN),
         suspect_to_down_after: DOWN_AFTER_SUSPICION,
-        remove_down_after: Some(Duration::from_secs(3600)),
+        remove_down_after: Some(Duration::from_hours(1)),
         max_packet_size: NonZeroUsize::new(MESSAGE_BYTES).unwrap_or(NonZeroUsize::MIN),
         notify_down_members: true,
         // The agent greets those that do not answer itself: it knows them from the API.

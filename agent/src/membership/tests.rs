@@ -15,22 +15,32 @@ fn address_of(last_byte: u8) -> IpAddr {
 async fn agent(last_byte: u8, port: u16, key: u8, everybody: &[u8]) -> Agent {
     let name = |n: u8| NodeName::from(format!("node-{n}"));
     let others = everybody.iter().filter(|n| **n != last_byte);
-    let (peers, peers_seen) =
-        watch::channel(others.map(|n| (name(*n), address_of(*n))).collect());
+    let (peers, peers_seen) = watch::channel(others.map(|n| (name(*n), address_of(*n))).collect());
     let (told, alive) = watch::channel(Alive::default());
     let seal = Seal::new(&[key; 32]).unwrap();
     let address = SocketAddr::new(address_of(last_byte), port);
-    let membership =
-        Membership::open(&name(last_byte), address, seal, peers_seen, told).await.unwrap();
-    Agent { alive, task: tokio::spawn(membership.run()), _peers: peers }
+    let membership = Membership::open(&name(last_byte), address, seal, peers_seen, told)
+        .await
+        .unwrap();
+    Agent {
+        alive,
+        task: tokio::spawn(membership.run()),
+        _peers: peers,
+    }
 }
 
 impl Agent {
     /// Waits until these and no others answer.
     async fn sees(&mut self, nodes: &[u8]) {
-        let nodes: BTreeSet<_> = nodes.iter().map(|n| NodeName::from(format!("node-{n}"))).collect();
+        let nodes: BTreeSet<_> = nodes
+            .iter()
+            .map(|n| NodeName::from(format!("node-{n}")))
+            .collect();
         let wait = self.alive.wait_for(|alive| alive.nodes == nodes);
-        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 

@@ -1,1 +1,83 @@
-//! x
+use serde_json::json;
+
+use super::*;
+
+fn object(status: &Value) -> Egress {
+    serde_json::from_value(json!({
+        "apiVersion": "crd.antrea.io/v1beta1", "kind": "Egress",
+        "metadata": {"name": "web", "generation": 3},
+        "spec": {"appliedTo": {}, "egressIP": "10.10.0.11"},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn holds() -> Report {
+    Report::Holds([10, 10, 0, 11].into())
+}
+
+#[test]
+fn a_holder_writes_node_ip_and_condition() {
+    let wanted = wanted(
+        &object(&json!({})),
+        &"node-1".into(),
+        holds(),
+        at(1_000_000_000),
+    );
+    assert_eq!(
+        wanted,
+        json!({"status": {
+            "egressNode": "node-1",
+            "egressIP": "10.10.0.11",
+            "conditions": [{
+                "type": "IPAssigned", "status": "True", "reason": "Assigned",
+                "message": "10.10.0.11 is on node-1", "observedGeneration": 3,
+                "lastTransitionTime": "2001-09-09T01:46:40Z",
+            }],
+        }})
+    );
+}
+
+#[test]
+fn who_lets_go_leaves_node_and_ip_out_so_that_they_are_removed() {
+    let wanted = wanted(&object(&json!({})), &"node-1".into(), Report::LetGo, at(0));
+    let status = wanted["status"].as_object().unwrap();
+    assert_eq!(status.keys().collect::<Vec<_>>(), ["conditions"]);
+    assert_eq!(status["conditions"][0]["status"], "False");
+}
+
+#[test]
+fn the_time_of_the_condition_stays_while_it_is_true_on_one_node_after_another() {
+    let before = object(&json!({"conditions": [{
+        "type": "IPAssigned", "status": "True", "reason": "Assigned", "message": "on node-2",
+        "observedGeneration": 2, "lastTransitionTime": "2001-09-09T01:46:40Z",
+    }]}));
+    let wanted = wanted(&before, &"node-1".into(), holds(), at(1_500_000_000));
+    let condition = &wanted["status"]["conditions"][0];
+    assert_eq!(condition["lastTransitionTime"], "2001-09-09T01:46:40Z");
+    assert_eq!(condition["message"], "10.10.0.11 is on node-1");
+}
+
+#[test]
+fn a_newer_wish_is_not_forgotten_when_an_older_one_is_fulfilled() {
+    let statuses = Statuses::default();
+    let (older, newer) = (Arc::new(object(&json!({}))), Arc::new(object(&json!({}))));
+    statuses.set("web".into(), Some((older.clone(), Report::LetGo)));
+    statuses.set("web".into(), Some((newer.clone(), holds())));
+    statuses.fulfilled(&"web".into(), &older);
+    assert_eq!(statuses.get(&"web".into()).unwrap().1, holds());
+    statuses.fulfilled(&"web".into(), &newer);
+    assert!(statuses.get(&"web".into()).is_none());
+}
+
+#[test]
+fn a_wish_that_does_not_hold_any_more_is_withdrawn() {
+    let statuses = Statuses::default();
+    statuses.set("web".into(), Some((Arc::new(object(&json!({}))), holds())));
+    statuses.set("web".into(), None);
+    assert!(statuses.names().is_empty());
+}

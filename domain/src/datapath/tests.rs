@@ -6,19 +6,31 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn gateway(egress_ip: &str) -> Element {
-    Element::Gateway { identity: identity(ip(egress_ip)), egress_ip: ip(egress_ip) }
+    Element::Gateway {
+        identity: identity(ip(egress_ip)),
+        egress_ip: ip(egress_ip),
+    }
 }
 
 fn forward(egress_ip: &str, node: &str) -> Element {
-    Element::Forward { identity: identity(ip(egress_ip)), node: ip(node) }
+    Element::Forward {
+        identity: identity(ip(egress_ip)),
+        node: ip(node),
+    }
 }
 
 fn remote(pod: &str, egress_ip: &str) -> Element {
-    Element::Remote { pod: ip(pod), identity: Some(identity(ip(egress_ip))) }
+    Element::Remote {
+        pod: ip(pod),
+        identity: Some(identity(ip(egress_ip))),
+    }
 }
 
 fn local(pod: &str, egress_ip: &str) -> Element {
-    Element::Local { pod: ip(pod), egress_ip: ip(egress_ip) }
+    Element::Local {
+        pod: ip(pod),
+        egress_ip: ip(egress_ip),
+    }
 }
 
 fn step(is: &[Element], should: &[Element]) -> Commit {
@@ -37,21 +49,38 @@ fn an_identity_is_readable_for_ipv4_and_hashed_for_ipv6() {
 #[test]
 fn a_node_s_own_tunnel_address_is_never_an_identity() {
     assert_ne!(tunnel_mac(ip("10.10.0.11")), identity(ip("10.10.0.11")));
-    assert_eq!(tunnel_mac(ip("fd10::a0b:c0d")).to_string(), "02:ea:0a:0b:0c:0d");
+    assert_eq!(
+        tunnel_mac(ip("fd10::a0b:c0d")).to_string(),
+        "02:ea:0a:0b:0c:0d"
+    );
 }
 
 #[test]
 fn nothing_changes_when_all_is_as_it_should_be() {
-    let all = [remote("10.244.1.2", "10.10.0.11"), forward("10.10.0.11", "10.10.0.104")];
+    let all = [
+        remote("10.244.1.2", "10.10.0.11"),
+        forward("10.10.0.11", "10.10.0.104"),
+    ];
     assert!(step(&all, &all).is_empty());
 }
 
 #[test]
 fn a_new_gateway_translates_before_it_answers_for_the_address() {
-    let commit = step(&[], &[gateway("10.10.0.11"), Element::Address(ip("10.10.0.11"))]);
+    let commit = step(
+        &[],
+        &[gateway("10.10.0.11"), Element::Address(ip("10.10.0.11"))],
+    );
     assert_eq!(commit.transaction, [Change::Add(gateway("10.10.0.11"))]);
     assert_eq!(commit.assume, [ip("10.10.0.11")]);
+    assert_eq!(commit.announce, [ip("10.10.0.11")]);
     assert!(commit.withdraw.is_empty());
+}
+
+#[test]
+fn a_static_ip_is_announced_by_its_new_gateway_but_not_assumed() {
+    let commit = step(&[], &[gateway("10.10.0.104")]);
+    assert_eq!(commit.announce, [ip("10.10.0.104")]);
+    assert!(commit.assume.is_empty());
 }
 
 #[test]
@@ -61,15 +90,23 @@ fn an_old_gateway_withdraws_the_address_before_anything_else() {
         &[forward("10.10.0.11", "10.10.0.102")],
     );
     assert_eq!(commit.withdraw, [ip("10.10.0.11")]);
-    assert_eq!(commit.forward, [(identity(ip("10.10.0.11")), ip("10.10.0.102"))]);
+    assert_eq!(
+        commit.forward,
+        [(identity(ip("10.10.0.11")), ip("10.10.0.102"))]
+    );
     assert_eq!(commit.transaction, [Change::Remove(gateway("10.10.0.11"))]);
 }
 
 #[test]
 fn an_identity_that_moves_is_replaced_and_never_without_a_gateway_between() {
-    let commit =
-        step(&[forward("10.10.0.11", "10.10.0.104")], &[forward("10.10.0.11", "10.10.0.102")]);
-    assert_eq!(commit.forward, [(identity(ip("10.10.0.11")), ip("10.10.0.102"))]);
+    let commit = step(
+        &[forward("10.10.0.11", "10.10.0.104")],
+        &[forward("10.10.0.11", "10.10.0.102")],
+    );
+    assert_eq!(
+        commit.forward,
+        [(identity(ip("10.10.0.11")), ip("10.10.0.102"))]
+    );
     assert!(commit.unforward.is_empty());
 }
 
@@ -81,9 +118,15 @@ fn an_identity_without_a_gateway_loses_its_forwarding_entry() {
 
 #[test]
 fn a_pod_changes_sides_within_one_transaction_removal_first() {
-    let (before, after) = (remote("10.244.1.2", "10.10.0.11"), local("10.244.1.2", "10.10.0.11"));
+    let (before, after) = (
+        remote("10.244.1.2", "10.10.0.11"),
+        local("10.244.1.2", "10.10.0.11"),
+    );
     let commit = step(&[before], &[after]);
-    assert_eq!(commit.transaction, [Change::Remove(before), Change::Add(after)]);
+    assert_eq!(
+        commit.transaction,
+        [Change::Remove(before), Change::Add(after)]
+    );
 }
 
 fn any_element() -> impl Strategy<Value = Element> {
@@ -98,8 +141,10 @@ fn any_element() -> impl Strategy<Value = Element> {
             identity: identity(egress_ip),
             egress_ip
         }),
-        (small(1), small(2))
-            .prop_map(|(ip, node)| Element::Forward { identity: identity(ip), node }),
+        (small(1), small(2)).prop_map(|(ip, node)| Element::Forward {
+            identity: identity(ip),
+            node
+        }),
         small(1).prop_map(Element::Address),
     ]
 }

@@ -31,7 +31,11 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(except: Vec<Cidr>) -> Self {
-        Self { nodes: BTreeMap::new(), service_cidrs: Vec::new(), except }
+        Self {
+            nodes: BTreeMap::new(),
+            service_cidrs: Vec::new(),
+            except,
+        }
     }
 
     /// Whether this changed anything.
@@ -54,13 +58,19 @@ impl Cluster {
 
     /// How many nodes can run an agent.
     pub(super) fn linux_nodes(&self) -> usize {
-        self.nodes.values().filter(|node| node.placement.is_linux).count()
+        self.nodes
+            .values()
+            .filter(|node| node.placement.is_linux)
+            .count()
     }
 
     /// The address at which a node's tunnel ends.
     pub(super) fn address_of(&self, name: &NodeName, family: Family) -> Option<IpAddr> {
         let addresses = &self.nodes.get(name)?.addresses;
-        addresses.iter().copied().find(|ip| Family::of(*ip) == family)
+        addresses
+            .iter()
+            .copied()
+            .find(|ip| Family::of(*ip) == family)
     }
 
     /// Primary addresses of all nodes that can run an agent, but for `me`.
@@ -81,10 +91,18 @@ impl Cluster {
 
     /// What all Pods' traffic needs to know.
     pub(super) fn elements(&self) -> BTreeSet<Element> {
-        let addresses = || self.nodes.values().flat_map(|node| node.addresses.iter().copied());
+        let addresses = || {
+            self.nodes
+                .values()
+                .flat_map(|node| node.addresses.iter().copied())
+        };
         let inside = addresses()
             .map(Cidr::host)
-            .chain(self.nodes.values().flat_map(|node| node.pod_cidrs.iter().copied()))
+            .chain(
+                self.nodes
+                    .values()
+                    .flat_map(|node| node.pod_cidrs.iter().copied()),
+            )
             .chain(self.service_cidrs.iter().copied())
             .chain(self.except.iter().copied())
             .collect();
@@ -98,7 +116,10 @@ fn outermost(cidrs: &BTreeSet<Cidr>) -> Vec<Cidr> {
     let mut kept: Vec<Cidr> = Vec::new();
     // A network sorts right before what lies in it: by first address, then by prefix length.
     for cidr in cidrs {
-        if !kept.last().is_some_and(|outer| outer.contains(cidr.network())) {
+        if !kept
+            .last()
+            .is_some_and(|outer| outer.contains(cidr.network()))
+        {
             kept.push(*cidr);
         }
     }

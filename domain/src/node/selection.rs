@@ -39,7 +39,10 @@ impl Selection {
         let mut touched = self.forget_addresses(&pod.name);
         touched.extend(&pod.addresses);
         for address in &pod.addresses {
-            self.by_address.entry(*address).or_default().insert(pod.name.clone());
+            self.by_address
+                .entry(*address)
+                .or_default()
+                .insert(pod.name.clone());
         }
         let name = pod.name.clone();
         self.pods.insert(name.clone(), pod);
@@ -56,14 +59,14 @@ impl Selection {
 
     pub(super) fn set_namespace(
         &mut self,
-        name: NamespaceName,
+        name: &NamespaceName,
         labels: Labels,
     ) -> BTreeSet<IpAddr> {
-        if self.namespaces.get(&name) == Some(&labels) {
+        if self.namespaces.get(name) == Some(&labels) {
             return BTreeSet::new();
         }
         self.namespaces.insert(name.clone(), labels);
-        self.match_namespace(&name)
+        self.match_namespace(name)
     }
 
     pub(super) fn remove_namespace(&mut self, name: &NamespaceName) -> BTreeSet<IpAddr> {
@@ -82,9 +85,14 @@ impl Selection {
         let mut touched = self.remove_egress(&egress.name);
         let (precedence, applied_to) = &rule;
         for (name, pod) in &self.pods {
-            let Some(namespace) = self.namespaces.get(&name.namespace) else { continue };
+            let Some(namespace) = self.namespaces.get(&name.namespace) else {
+                continue;
+            };
             if applied_to.selects(&pod.labels, namespace) {
-                self.choices.entry(name.clone()).or_default().insert(precedence.clone());
+                self.choices
+                    .entry(name.clone())
+                    .or_default()
+                    .insert(precedence.clone());
                 touched.extend(&pod.addresses);
             }
         }
@@ -93,11 +101,18 @@ impl Selection {
     }
 
     pub(super) fn remove_egress(&mut self, name: &EgressName) -> BTreeSet<IpAddr> {
-        let Some((precedence, _)) = self.egresses.remove(name) else { return BTreeSet::new() };
+        let Some((precedence, _)) = self.egresses.remove(name) else {
+            return BTreeSet::new();
+        };
         let mut touched = BTreeSet::new();
         for (pod, choices) in &mut self.choices {
             if choices.remove(&precedence) {
-                touched.extend(self.pods.get(pod).into_iter().flat_map(|pod| &pod.addresses));
+                touched.extend(
+                    self.pods
+                        .get(pod)
+                        .into_iter()
+                        .flat_map(|pod| &pod.addresses),
+                );
             }
         }
         touched
@@ -105,13 +120,17 @@ impl Selection {
 
     /// The Egresses that select the Pod of this address, the one in force first.
     pub(super) fn choices_of(&self, address: IpAddr) -> impl Iterator<Item = &EgressName> {
-        let choices = self.owner_of(address).and_then(|pod| self.choices.get(&pod.name));
+        let choices = self
+            .owner_of(address)
+            .and_then(|pod| self.choices.get(&pod.name));
         choices.into_iter().flatten().map(Precedence::egress)
     }
 
     /// Addresses of the Pods that this Egress selects.
     pub(super) fn users_of(&self, egress: &EgressName) -> BTreeSet<IpAddr> {
-        let Some((precedence, _)) = self.egresses.get(egress) else { return BTreeSet::new() };
+        let Some((precedence, _)) = self.egresses.get(egress) else {
+            return BTreeSet::new();
+        };
         self.choices
             .iter()
             .filter(|(_, choices)| choices.contains(precedence))
@@ -122,18 +141,29 @@ impl Selection {
 
     /// The Egresses that select a Pod which uses another one.
     pub(super) fn overlapped(&self) -> BTreeSet<EgressName> {
-        let losers = self.choices.values().flat_map(|choices| choices.iter().skip(1));
-        losers.map(|precedence| precedence.egress().clone()).collect()
+        let losers = self
+            .choices
+            .values()
+            .flat_map(|choices| choices.iter().skip(1));
+        losers
+            .map(|precedence| precedence.egress().clone())
+            .collect()
     }
 
     /// The Pod that has this address now: an address may be given to a new Pod before the old one is seen to be gone.
     fn owner_of(&self, address: IpAddr) -> Option<&Pod> {
-        let pods = self.by_address.get(&address)?.iter().filter_map(|name| self.pods.get(name));
+        let pods = self
+            .by_address
+            .get(&address)?
+            .iter()
+            .filter_map(|name| self.pods.get(name));
         pods.max_by_key(|pod| (pod.created, &pod.name))
     }
 
     fn forget_addresses(&mut self, name: &PodName) -> BTreeSet<IpAddr> {
-        let Some(pod) = self.pods.get(name) else { return BTreeSet::new() };
+        let Some(pod) = self.pods.get(name) else {
+            return BTreeSet::new();
+        };
         for address in &pod.addresses {
             if let Some(names) = self.by_address.get_mut(address) {
                 names.remove(name);
@@ -146,8 +176,12 @@ impl Selection {
     }
 
     fn match_namespace(&mut self, namespace: &NamespaceName) -> BTreeSet<IpAddr> {
-        let names: Vec<_> =
-            self.pods.keys().filter(|pod| pod.namespace == *namespace).cloned().collect();
+        let names: Vec<_> = self
+            .pods
+            .keys()
+            .filter(|pod| pod.namespace == *namespace)
+            .cloned()
+            .collect();
         for name in &names {
             self.match_pod(name);
         }
@@ -157,7 +191,9 @@ impl Selection {
 
     /// Matches a Pod against every Egress; while its namespace is not known, none selects it.
     fn match_pod(&mut self, name: &PodName) {
-        let Some(pod) = self.pods.get(name) else { return };
+        let Some(pod) = self.pods.get(name) else {
+            return;
+        };
         let namespace = self.namespaces.get(&name.namespace);
         let choices = namespace.map(|namespace| {
             self.egresses
@@ -166,6 +202,7 @@ impl Selection {
                 .map(|(precedence, _)| precedence.clone())
                 .collect()
         });
-        self.choices.insert(name.clone(), choices.unwrap_or_default());
+        self.choices
+            .insert(name.clone(), choices.unwrap_or_default());
     }
 }

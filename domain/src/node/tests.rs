@@ -17,13 +17,19 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn labels(text: &str) -> Labels {
-    let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    let pairs = text
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn selector(text: &str) -> Selector {
     Selector::new(
-        labels(text).into_iter().map(|(key, value)| Requirement::In(key, BTreeSet::from([value]))),
+        labels(text)
+            .into_iter()
+            .map(|(key, value)| Requirement::In(key, BTreeSet::from([value]))),
     )
 }
 
@@ -45,13 +51,19 @@ fn node_fact(name: &str, last_byte: u8) -> Fact {
 
 fn alive(names: &str) -> Fact {
     let nodes = names.split_whitespace().map(NodeName::from).collect();
-    Fact::Alive { nodes, settled: true }
+    Fact::Alive {
+        nodes,
+        settled: true,
+    }
 }
 
 fn pod(name: &str, address: &str, pod_labels: &str) -> Fact {
     let (namespace, name) = name.split_once('/').unwrap();
     Fact::Pod(Pod {
-        name: PodName { namespace: namespace.into(), name: name.into() },
+        name: PodName {
+            namespace: namespace.into(),
+            name: name.into(),
+        },
         created: 0,
         addresses: vec![ip(address)],
         labels: labels(pod_labels),
@@ -67,8 +79,14 @@ fn egress(name: &str, egress_ip: &str) -> EgressFact {
             generation: 1,
             created: 0,
             deleting: false,
-            applied_to: AppliedTo { pods: Some(selector("app=web")), namespaces: None },
-            mode: Mode::Pooled { pool: "pool".into(), ip: Some(ip(egress_ip)) },
+            applied_to: AppliedTo {
+                pods: Some(selector("app=web")),
+                namespaces: None,
+            },
+            mode: Mode::Pooled {
+                pool: "pool".into(),
+                ip: Some(ip(egress_ip)),
+            },
             priority: 0,
             when_unavailable: WhenUnavailable::Drop,
             except: Vec::new(),
@@ -87,7 +105,10 @@ impl EgressFact {
 
     fn reported(mut self, node: &str) -> Self {
         let egress_ip = self.egress.spec_ip();
-        self.reported = Some(Holding { node: node.into(), egress_ip });
+        self.reported = Some(Holding {
+            node: node.into(),
+            egress_ip,
+        });
         self
     }
 
@@ -99,8 +120,10 @@ impl EgressFact {
     }
 
     fn selecting(mut self, pods: Option<&str>, namespaces: Option<&str>) -> Self {
-        self.egress.applied_to =
-            AppliedTo { pods: pods.map(selector), namespaces: namespaces.map(selector) };
+        self.egress.applied_to = AppliedTo {
+            pods: pods.map(selector),
+            namespaces: namespaces.map(selector),
+        };
         self
     }
 
@@ -141,7 +164,11 @@ impl World {
     }
 
     fn reports(&mut self) -> Vec<Report> {
-        self.0.take_reports().into_iter().filter_map(|(_, report)| report).collect()
+        self.0
+            .take_reports()
+            .into_iter()
+            .filter_map(|(_, report)| report)
+            .collect()
     }
 
     /// What stands for Pods and egress IPs, in words.
@@ -157,8 +184,14 @@ fn in_words(element: Element) -> Option<String> {
         IpAddr::from([a, b, c, d])
     };
     Some(match element {
-        Element::Remote { pod, identity: Some(mac) } => format!("{pod} through {}", egress_ip(mac)),
-        Element::Remote { pod, identity: None } => format!("{pod} dropped"),
+        Element::Remote {
+            pod,
+            identity: Some(mac),
+        } => format!("{pod} through {}", egress_ip(mac)),
+        Element::Remote {
+            pod,
+            identity: None,
+        } => format!("{pod} dropped"),
         Element::Local { pod, egress_ip } => format!("{pod} here as {egress_ip}"),
         Element::Gateway { egress_ip, .. } => format!("gateway of {egress_ip}"),
         Element::Forward { identity, node } => format!("{} at {node}", egress_ip(identity)),
@@ -174,7 +207,10 @@ use crate::net::Mac;
 fn a_selected_pod_is_sent_to_the_node_that_holds_its_egress_ip() {
     let mut world = World::new();
     world.apply(egress("web", "10.10.0.11").fact());
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.2"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.2"]
+    );
 }
 
 #[test]
@@ -203,7 +239,10 @@ fn a_pod_on_the_gateway_gets_the_egress_ip_there() {
 fn an_egress_without_an_ip_drops_what_it_selects() {
     let mut world = World::new();
     let mut waiting = egress("web", "10.10.0.11").candidates("");
-    waiting.egress.mode = Mode::Pooled { pool: "pool".into(), ip: None };
+    waiting.egress.mode = Mode::Pooled {
+        pool: "pool".into(),
+        ip: None,
+    };
     world.apply(waiting.fact());
     assert_eq!(world.datapath(), ["10.244.1.10 dropped"]);
 }
@@ -211,14 +250,24 @@ fn an_egress_without_an_ip_drops_what_it_selects() {
 #[test]
 fn an_ip_that_the_operator_has_given_no_node_is_not_in_force() {
     let mut world = World::new();
-    world.apply(egress("web", "10.10.0.11").candidates("").reported("a").fact());
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("")
+            .reported("a")
+            .fact(),
+    );
     assert_eq!(world.datapath(), ["10.244.1.10 dropped"]);
 }
 
 #[test]
 fn the_first_candidate_takes_over_from_a_dead_holder_without_the_api() {
     let mut world = World::new();
-    world.apply(egress("web", "10.10.0.11").candidates("b a c").reported("b").fact());
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("b a c")
+            .reported("b")
+            .fact(),
+    );
     world.0.take_changes();
     world.apply(alive("a c d e f"));
     assert_eq!(
@@ -239,7 +288,10 @@ fn a_node_that_comes_back_does_not_get_its_ip_back_by_itself() {
     world.apply(egress("web", "10.10.0.11").reported("b").fact());
     world.apply(alive("a c d e f"));
     world.apply(alive("a b c d e f"));
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.3"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.3"]
+    );
 }
 
 #[test]
@@ -248,8 +300,16 @@ fn an_old_status_that_is_seen_again_does_not_undo_a_take_over() {
     world.apply(egress("web", "10.10.0.11").reported("b").fact());
     world.apply(alive("a c d e f"));
     world.apply(alive("a b c d e f"));
-    world.apply(egress("web", "10.10.0.11").candidates("b c e").reported("b").fact());
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.3"]);
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("b c e")
+            .reported("b")
+            .fact(),
+    );
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.3"]
+    );
 }
 
 #[test]
@@ -257,7 +317,10 @@ fn a_status_that_names_a_new_holder_is_followed() {
     let mut world = World::new();
     world.apply(egress("web", "10.10.0.11").reported("b").fact());
     world.apply(egress("web", "10.10.0.11").reported("d").fact());
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.4"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.4"]
+    );
 }
 
 #[test]
@@ -266,7 +329,10 @@ fn a_static_ip_on_a_link_of_this_node_is_translated_but_neither_guarded_nor_assu
     world.apply(egress("web", "10.10.0.1").fixed().fact());
     assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.1"]);
     world.apply(Fact::LocalAddresses(BTreeSet::from([ip("10.10.0.1")])));
-    assert_eq!(world.datapath(), ["10.244.1.10 here as 10.10.0.1", "gateway of 10.10.0.1"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 here as 10.10.0.1", "gateway of 10.10.0.1"]
+    );
     assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.1"))]);
 }
 
@@ -285,10 +351,18 @@ fn two_static_egresses_may_share_an_ip() {
     let mut world = World::new();
     world.apply(Fact::LocalAddresses(BTreeSet::from([ip("10.10.0.1")])));
     world.apply(egress("one", "10.10.0.1").fixed().fact());
-    world.apply(egress("two", "10.10.0.1").fixed().selecting(Some("app=db"), None).fact());
+    world.apply(
+        egress("two", "10.10.0.1")
+            .fixed()
+            .selecting(Some("app=db"), None)
+            .fact(),
+    );
     world.apply(pod("prod/db", "10.244.1.11", "app=db"));
     world.apply(Fact::EgressGone("one".into()));
-    assert_eq!(world.datapath(), ["10.244.1.11 here as 10.10.0.1", "gateway of 10.10.0.1"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.11 here as 10.10.0.1", "gateway of 10.10.0.1"]
+    );
 }
 
 #[test]
@@ -296,35 +370,62 @@ fn a_pod_that_several_egresses_select_uses_the_one_of_highest_priority() {
     let mut world = World::new();
     world.apply(egress("low", "10.10.0.11").fact());
     world.apply(egress("high", "10.10.0.12").priority(1).fact());
-    assert!(world.datapath().contains(&"10.244.1.10 through 10.10.0.12".to_owned()));
+    assert!(
+        world
+            .datapath()
+            .contains(&"10.244.1.10 through 10.10.0.12".to_owned())
+    );
     assert_eq!(world.0.overlapped(), BTreeSet::from(["low".into()]));
     world.apply(Fact::EgressGone("high".into()));
-    assert!(world.datapath().contains(&"10.244.1.10 through 10.10.0.11".to_owned()));
+    assert!(
+        world
+            .datapath()
+            .contains(&"10.244.1.10 through 10.10.0.11".to_owned())
+    );
 }
 
 #[test]
 fn a_namespace_that_gets_a_label_brings_its_pods_in() {
     let mut world = World::new();
     world.apply(pod("staging/web", "10.244.1.20", "app=web"));
-    world.apply(egress("web", "10.10.0.11").selecting(None, Some("env=prod")).fact());
-    assert!(!world.datapath().contains(&"10.244.1.20 through 10.10.0.11".to_owned()));
+    world.apply(
+        egress("web", "10.10.0.11")
+            .selecting(None, Some("env=prod"))
+            .fact(),
+    );
+    assert!(
+        !world
+            .datapath()
+            .contains(&"10.244.1.20 through 10.10.0.11".to_owned())
+    );
     world.apply(Fact::Namespace("staging".into(), labels("env=prod")));
-    assert!(world.datapath().contains(&"10.244.1.20 through 10.10.0.11".to_owned()));
+    assert!(
+        world
+            .datapath()
+            .contains(&"10.244.1.20 through 10.10.0.11".to_owned())
+    );
 }
 
 #[test]
 fn an_address_that_a_new_pod_got_before_the_old_one_was_seen_to_be_gone_is_the_new_pods() {
     let mut world = World::new();
     world.apply(egress("web", "10.10.0.11").fact());
-    let Fact::Pod(newer) = pod("prod/a-db", "10.244.1.10", "app=db") else { unreachable!() };
-    world.apply(Fact::Pod(Pod { created: 9, ..newer }));
+    let Fact::Pod(newer) = pod("prod/a-db", "10.244.1.10", "app=db") else {
+        unreachable!()
+    };
+    world.apply(Fact::Pod(Pod {
+        created: 9,
+        ..newer
+    }));
     assert_eq!(world.datapath(), ["10.10.0.11 at 10.10.0.2"]);
 }
 
 #[test]
 fn an_egress_that_is_being_deleted_selects_nothing_and_its_holder_lets_go() {
     let mut world = World::new();
-    let held = egress("web", "10.10.0.11").candidates("a b c").reported("a");
+    let held = egress("web", "10.10.0.11")
+        .candidates("a b c")
+        .reported("a");
     world.apply(held.clone().fact());
     let mut deleting = held;
     deleting.egress.deleting = true;
@@ -340,18 +441,33 @@ fn an_egress_made_again_under_the_same_name_remembers_no_holder_of_the_old_one()
     let mut again = egress("web", "10.10.0.11");
     again.egress.uid = "another".to_owned();
     world.apply(again.fact());
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.2"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.2"]
+    );
 }
 
 #[test]
 fn a_holder_that_changes_its_ip_reports_the_new_one() {
     let mut world = World::new();
-    world.apply(egress("web", "10.10.0.11").candidates("a b c").reported("a").fact());
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("a b c")
+            .reported("a")
+            .fact(),
+    );
     let mut moved = egress("web", "10.10.0.12").candidates("a b c");
-    moved.reported = Some(Holding { node: "a".into(), egress_ip: Some(ip("10.10.0.11")) });
+    moved.reported = Some(Holding {
+        node: "a".into(),
+        egress_ip: Some(ip("10.10.0.11")),
+    });
     world.apply(moved.fact());
     assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.12"))]);
-    assert!(!world.datapath().contains(&"answers for 10.10.0.11".to_owned()));
+    assert!(
+        !world
+            .datapath()
+            .contains(&"answers for 10.10.0.11".to_owned())
+    );
 }
 
 #[test]
@@ -363,7 +479,13 @@ fn one_pod_event_changes_the_elements_of_that_pod_and_nothing_else() {
     world.0.take_changes();
     let changes = world.changes(pod("prod/web-2", "10.244.1.30", "app=web"));
     let identity = Some(identity(ip("10.10.1.0")));
-    assert_eq!(changes, [Change::Add(Element::Remote { pod: ip("10.244.1.30"), identity })]);
+    assert_eq!(
+        changes,
+        [Change::Add(Element::Remote {
+            pod: ip("10.244.1.30"),
+            identity
+        })]
+    );
 }
 
 #[test]
@@ -381,12 +503,18 @@ fn a_node_that_moves_to_another_address_is_followed() {
     let mut world = World::new();
     world.apply(egress("web", "10.10.0.11").fact());
     world.apply(node_fact("b", 77));
-    assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.77"]);
+    assert_eq!(
+        world.datapath(),
+        ["10.244.1.10 through 10.10.0.11", "10.10.0.11 at 10.10.0.77"]
+    );
 }
 
 #[test]
 fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
-    let mut world = World(Index::new("a".into(), vec!["10.244.0.0/16".parse().unwrap()]));
+    let mut world = World(Index::new(
+        "a".into(),
+        vec!["10.244.0.0/16".parse().unwrap()],
+    ));
     world.apply(node_fact("b", 2));
     world.apply(Fact::ServiceCidrs(vec!["10.96.0.0/12".parse().unwrap()]));
     world.0.take_changes();
@@ -405,7 +533,12 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
 #[test]
 fn agents_that_are_no_nodes_of_the_cluster_make_no_majority() {
     let mut world = World::new();
-    world.apply(egress("web", "10.10.0.11").candidates("b a c").reported("b").fact());
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("b a c")
+            .reported("b")
+            .fact(),
+    );
     world.apply(alive("a x y z"));
     assert_eq!(world.datapath(), ["10.244.1.10 through 10.10.0.11"]);
 }
@@ -420,23 +553,44 @@ fn an_egress_that_is_gone_has_nothing_to_report_any_more() {
 
 fn any_fact() -> impl Strategy<Value = Fact> {
     let name = (0_u8..4).prop_map(|n| format!("e{n}"));
-    let any_egress = (name.clone(), 0_u8..3, 0_i32..2, 0_usize..4, proptest::option::of(0_usize..6))
+    let any_egress = (
+        name.clone(),
+        0_u8..3,
+        0_i32..2,
+        0_usize..4,
+        proptest::option::of(0_usize..6),
+    )
         .prop_map(|(name, last_byte, priority, first, reported)| {
             let candidates = NODES[first..].join(" ");
             let fact = egress(&name, &format!("10.10.1.{last_byte}"))
                 .candidates(if first == 3 { "" } else { &candidates })
                 .priority(priority);
-            reported.map_or(fact.clone(), |node| fact.reported(NODES[node])).fact()
+            reported
+                .map_or(fact.clone(), |node| fact.reported(NODES[node]))
+                .fact()
         });
     let any_alive = proptest::collection::btree_set(0_usize..6, 0..6).prop_map(|nodes| {
-        alive(&nodes.into_iter().map(|node| NODES[node]).collect::<Vec<_>>().join(" "))
+        alive(
+            &nodes
+                .into_iter()
+                .map(|node| NODES[node])
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
     });
     let any_pod = (0_u8..4, 0_u8..4, any::<bool>()).prop_map(|(name, address, selected)| {
         let labels = if selected { "app=web" } else { "app=db" };
-        pod(&format!("prod/p{name}"), &format!("10.244.1.{address}"), labels)
+        pod(
+            &format!("prod/p{name}"),
+            &format!("10.244.1.{address}"),
+            labels,
+        )
     });
     let pod_gone = (0_u8..4).prop_map(|n| {
-        Fact::PodGone(PodName { namespace: "prod".into(), name: format!("p{n}").into() })
+        Fact::PodGone(PodName {
+            namespace: "prod".into(),
+            name: format!("p{n}").into(),
+        })
     });
     prop_oneof![
         4 => any_egress,

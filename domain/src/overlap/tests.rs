@@ -1,6 +1,6 @@
 use super::*;
-use crate::selector::AppliedTo;
 use crate::egress::{Mode, WhenUnavailable};
+use crate::selector::AppliedTo;
 
 fn egress(name: &str, priority: i32, created: i64) -> Egress {
     Egress {
@@ -10,7 +10,9 @@ fn egress(name: &str, priority: i32, created: i64) -> Egress {
         created,
         deleting: false,
         applied_to: AppliedTo::default(),
-        mode: Mode::Static { ip: [10, 10, 0, 11].into() },
+        mode: Mode::Static {
+            ip: [10, 10, 0, 11].into(),
+        },
         priority,
         when_unavailable: WhenUnavailable::Drop,
         except: Vec::new(),
@@ -19,17 +21,29 @@ fn egress(name: &str, priority: i32, created: i64) -> Egress {
 }
 
 fn winner(egresses: &[Egress]) -> String {
-    egresses.iter().map(Precedence::of).min().unwrap().egress().to_string()
+    egresses
+        .iter()
+        .map(Precedence::of)
+        .min()
+        .unwrap()
+        .egress()
+        .to_string()
 }
 
 #[test]
 fn the_highest_priority_wins_even_over_an_older_egress() {
-    assert_eq!(winner(&[egress("old", 0, 1), egress("important", 5, 9)]), "important");
+    assert_eq!(
+        winner(&[egress("old", 0, 1), egress("important", 5, 9)]),
+        "important"
+    );
 }
 
 #[test]
 fn of_equal_priority_the_oldest_wins() {
-    assert_eq!(winner(&[egress("a-young", 0, 9), egress("z-old", 0, 1)]), "z-old");
+    assert_eq!(
+        winner(&[egress("a-young", 0, 9), egress("z-old", 0, 1)]),
+        "z-old"
+    );
 }
 
 #[test]
@@ -39,5 +53,8 @@ fn of_equal_age_the_first_by_name_wins() {
 
 #[test]
 fn a_negative_priority_loses_to_the_default() {
-    assert_eq!(winner(&[egress("low", -1, 1), egress("default", 0, 9)]), "default");
+    assert_eq!(
+        winner(&[egress("low", -1, 1), egress("default", 0, 9)]),
+        "default"
+    );
 }

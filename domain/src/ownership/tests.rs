@@ -16,8 +16,10 @@ fn seen_from(me: &str, alive: &str) -> Membership {
 
 fn holder_of(candidates: &str, last: &str, membership: &Membership) -> String {
     let last = names(last).into_iter().next();
-    holder(&names(candidates), last.as_ref(), membership, || names("a b c d e f"))
-        .map_or_else(|| "nobody".to_owned(), |node| node.to_string())
+    holder(&names(candidates), last.as_ref(), membership, || {
+        names("a b c d e f")
+    })
+    .map_or_else(|| "nobody".to_owned(), |node| node.to_string())
 }
 
 #[test]
@@ -49,7 +51,10 @@ fn a_holder_that_is_no_candidate_any_more_loses_the_ip_to_the_first_candidate() 
 
 #[test]
 fn when_all_candidates_are_dead_the_ranking_of_eligible_nodes_goes_on() {
-    assert_eq!(holder_of("a b c", "a", &seen_from("d", "d e f b x").without("b")), "d");
+    assert_eq!(
+        holder_of("a b c", "a", &seen_from("d", "d e f b x").without("b")),
+        "d"
+    );
 }
 
 #[test]
@@ -75,13 +80,19 @@ fn a_minority_keeps_what_it_holds() {
 
 #[test]
 fn of_two_nodes_the_survivor_takes_over() {
-    let pair = Membership { known: 2, ..seen_from("b", "b") };
+    let pair = Membership {
+        known: 2,
+        ..seen_from("b", "b")
+    };
     assert_eq!(holder_of("a b", "a", &pair), "b");
 }
 
 #[test]
 fn an_agent_that_has_just_started_believes_the_status_and_takes_nothing_over() {
-    let fresh = Membership { settled: false, ..seen_from("b", "b") };
+    let fresh = Membership {
+        settled: false,
+        ..seen_from("b", "b")
+    };
     assert_eq!(holder_of("a b c", "a", &fresh), "a");
     assert_eq!(holder_of("b c d", "a", &fresh), "nobody");
     assert_eq!(holder_of("a b c", "b", &fresh), "b");
@@ -92,25 +103,40 @@ fn a_static_ip_is_held_by_the_node_that_has_it() {
     let me = seen_from("a", "a b c d e f");
     assert_eq!(static_holder(true, None, &me), Some("a".into()));
     assert_eq!(static_holder(false, None, &me), None);
-    assert_eq!(static_holder(false, Some(&"b".into()), &me), Some("b".into()));
+    assert_eq!(
+        static_holder(false, Some(&"b".into()), &me),
+        Some("b".into())
+    );
 }
 
 #[test]
 fn a_node_that_loses_a_static_ip_lets_go_of_it() {
-    assert_eq!(static_holder(false, Some(&"a".into()), &seen_from("a", "a b")), None);
+    assert_eq!(
+        static_holder(false, Some(&"a".into()), &seen_from("a", "a b")),
+        None
+    );
 }
 
 #[test]
 fn a_static_ip_on_two_nodes_stays_with_the_one_that_claimed_it_while_it_lives() {
     let reported = Some(NodeName::from("b"));
     let both_alive = seen_from("a", "a b c d");
-    assert_eq!(static_holder(true, reported.as_ref(), &both_alive), reported);
+    assert_eq!(
+        static_holder(true, reported.as_ref(), &both_alive),
+        reported
+    );
     let claimer_dead = seen_from("a", "a c d");
-    assert_eq!(static_holder(true, reported.as_ref(), &claimer_dead), Some("a".into()));
+    assert_eq!(
+        static_holder(true, reported.as_ref(), &claimer_dead),
+        Some("a".into())
+    );
 }
 
 fn holding(node: &str, last_byte: u8) -> Holding {
-    Holding { node: node.into(), egress_ip: Some([10, 10, 0, last_byte].into()) }
+    Holding {
+        node: node.into(),
+        egress_ip: Some([10, 10, 0, last_byte].into()),
+    }
 }
 
 #[test]
@@ -126,7 +152,10 @@ fn a_node_reports_what_it_holds_until_the_status_says_it() {
 #[test]
 fn a_node_reports_that_it_let_go_only_of_what_the_status_says_it_holds() {
     let me = NodeName::from("a");
-    assert_eq!(report(&me, None, Some(&holding("a", 11))), Some(Report::LetGo));
+    assert_eq!(
+        report(&me, None, Some(&holding("a", 11))),
+        Some(Report::LetGo)
+    );
     assert_eq!(report(&me, None, Some(&holding("b", 11))), None);
     assert_eq!(report(&me, None, None), None);
 }
@@ -134,7 +163,10 @@ fn a_node_reports_that_it_let_go_only_of_what_the_status_says_it_holds() {
 #[test]
 fn a_node_that_lost_the_ip_to_another_leaves_the_report_to_the_new_holder() {
     let me = NodeName::from("a");
-    assert_eq!(report(&me, Some(&holding("b", 11)), Some(&holding("a", 11))), None);
+    assert_eq!(
+        report(&me, Some(&holding("b", 11)), Some(&holding("a", 11))),
+        None
+    );
 }
 
 impl Membership {

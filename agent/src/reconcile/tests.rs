@@ -1,0 +1,292 @@
+use std::net::IpAddr;
+
+use egret_domain::datapath::identity;
+use egret_domain::egress::{self, Mode, WhenUnavailable};
+use egret_domain::name::PodName;
+use egret_domain::node::{ClusterNode, EgressFact, Pod};
+use egret_domain::ownership::Report;
+use egret_domain::placement;
+use egret_domain::selector::{AppliedTo, Labels, Selector};
+use egret_runtime::ready::Readiness;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::kernel::fake::FakeKernel;
+
+fn ip(last_byte: u8) -> IpAddr {
+    [10, 10, 0, last_byte].into()
+}
+
+fn pod(last_byte: u8) -> Message {
+    Message::Fact(Fact::Pod(Pod {
+        name: PodName {
+            namespace: "prod".into(),
+            name: format!("web-{last_byte}").into(),
+        },
+        created: 0,
+        addresses: vec![[10, 244, 1, last_byte].into()],
+        labels: Labels::new(),
+    }))
+}
+
+fn node(name: &str, last_byte: u8) -> Message {
+    Message::Fact(Fact::Node(Box::new(ClusterNode {
+        placement: placement::Node {
+            name: name.into(),
+            labels: Labels::new(),
+            is_linux: true,
+            is_cordoned: false,
+            is_deleting: false,
+            max_egress_ips: 255,
+            ready_for_egress: true,
+        },
+        addresses: vec![ip(last_byte)],
+        pod_cidrs: Vec::new(),
+    })))
+}
+
+/// A pooled Egress on 10.10.0.11 that selects every Pod, with these candidates.
+fn egress(candidates: &[&str]) -> Message {
+    let egress = egress::Egress {
+        name: "web".into(),
+        uid: "1".to_owned(),
+        generation: 1,
+        created: 0,
+        deleting: false,
+        applied_to: AppliedTo {
+            pods: Some(Selector::default()),
+            namespaces: None,
+        },
+        mode: Mode::Pooled {
+            pool: "pool".into(),
+            ip: Some(ip(11)),
+        },
+        priority: 0,
+        when_unavailable: WhenUnavailable::Drop,
+        except: Vec::new(),
+        bandwidth: None,
+    };
+    let candidates = candidates.iter().map(|name| (*name).into()).collect();
+    let fact = EgressFact {
+        egress,
+        candidates,
+        reported: None,
+    };
+    Message::Egress(
+        Box::new(fact),
+        Arc::new(Egress::new("web", egret_crds::EgressSpec::default())),
+    )
+}
+
+struct World {
+    kernel: FakeKernel,
+    messages: mpsc::Sender<Message>,
+    readiness: Readiness,
+    statuses: Statuses,
+    report: watch::Receiver<NodeReport>,
+    _alive: watch::Sender<Alive>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    /// An agent on node a of a cluster of a and b, both alive, before anything is read from the API.
+    fn new(kernel: FakeKernel) -> Self {
+        let (messages, received) = mpsc::channel(1000);
+        let both = ["a", "b"].map(NodeName::from).into_iter().collect();
+        let (told, alive) = watch::channel(Alive::default());
+        told.send_replace(Alive {
+            nodes: both,
+            settled: true,
+        });
+        let (report, reports) = watch::channel(NodeReport::default());
+        let statuses = Statuses::default();
+        let outlets = Outlets {
+            peers: watch::channel(BTreeMap::new()).0,
+            statuses: statuses.clone(),
+            report,
+        };
+        let readiness = Readiness::default();
+        let ready = readiness.wait_for("datapath");
+        let index = Index::new("a".into(), Vec::new());
+        let reconciler = Reconciler::new(index, kernel.clone(), outlets, ready);
+        let task = tokio::spawn(reconciler.run(received, alive));
+        Self {
+            kernel,
+            messages,
+            readiness,
+            statuses,
+            report: reports,
+            _alive: told,
+            task,
+        }
+    }
+
+    async fn tell(&self, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            self.messages.send(message).await.unwrap();
+        }
+    }
+
+    async fn synced(&self) {
+        let known = [node("a", 101), node("b", 102)];
+        let namespace = Message::Fact(Fact::Namespace("prod".into(), Labels::new()));
+        self.tell(known.into_iter().chain([namespace])).await;
+        self.tell(Source::all().into_iter().map(Message::Synced))
+            .await;
+    }
+
+    fn has(&self, element: Element) -> bool {
+        self.kernel.0.lock().unwrap().elements.contains(&element)
+    }
+
+    /// Waits, on the paused clock, until it is so.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never: {what}");
+    }
+
+    async fn ready(&self) {
+        self.until("ready", |world| world.readiness.awaited().is_empty())
+            .await;
+    }
+}
+
+fn gateway() -> Element {
+    Element::Gateway {
+        identity: identity(ip(11)),
+        egress_ip: ip(11),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_kernel_is_left_alone_until_everything_is_read() {
+    let kernel = FakeKernel::default();
+    kernel.0.lock().unwrap().elements.insert(gateway());
+    let world = World::new(kernel);
+    world.tell([node("a", 101), pod(2)]).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert!(world.has(gateway()));
+    assert!(!world.readiness.awaited().is_empty());
+    world.synced().await;
+    world.ready().await;
+    assert!(!world.has(gateway()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_pod_event_is_one_small_transaction() {
+    let world = World::new(FakeKernel::default());
+    world.tell([egress(&["b", "a"])]).await;
+    world.synced().await;
+    world.ready().await;
+    let before = world.kernel.0.lock().unwrap().commits.len();
+    world.tell([pod(2)]).await;
+    let remote = Element::Remote {
+        pod: [10, 244, 1, 2].into(),
+        identity: Some(identity(ip(11))),
+    };
+    world
+        .until("the Pod's element", |world| world.has(remote))
+        .await;
+    let state = world.kernel.0.lock().unwrap();
+    let transaction = vec![egret_domain::datapath::Change::Add(remote)];
+    assert_eq!(
+        state.commits[before..],
+        [Commit {
+            transaction,
+            ..Commit::default()
+        }]
+    );
+    assert_eq!(state.repairs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_at_any_step_is_made_good() {
+    for steps in 0..5 {
+        let kernel = FakeKernel::default();
+        let world = World::new(kernel.clone());
+        world.synced().await;
+        world.ready().await;
+        kernel.0.lock().unwrap().steps_before_failure = Some(steps);
+        world.tell([egress(&["a", "b"]), pod(2)]).await;
+        let local = Element::Local {
+            pod: [10, 244, 1, 2].into(),
+            egress_ip: ip(11),
+        };
+        let all = [
+            gateway(),
+            Element::Guard(ip(11)),
+            Element::Address(ip(11)),
+            local,
+        ];
+        world
+            .until("all elements", |world| {
+                all.iter().all(|element| world.has(*element))
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reported_stands_in_the_kernel_before() {
+    let kernel = FakeKernel::default();
+    let world = World::new(kernel.clone());
+    world.synced().await;
+    world.ready().await;
+    kernel.0.lock().unwrap().is_broken = true;
+    kernel.0.lock().unwrap().steps_before_failure = Some(0);
+    world.tell([egress(&["a", "b"])]).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(world.statuses.get(&"web".into()).is_none());
+    kernel.0.lock().unwrap().is_broken = false;
+    world
+        .until("the report", |world| {
+            world.statuses.get(&"web".into()).is_some()
+        })
+        .await;
+    assert!(world.has(Element::Address(ip(11))));
+    assert_eq!(
+        world.statuses.get(&"web".into()).unwrap().1,
+        Report::Holds(ip(11))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_cannot_do_it_is_reported_and_the_agent_is_not_ready() {
+    let kernel = FakeKernel::default();
+    kernel.0.lock().unwrap().is_broken = true;
+    let mut world = World::new(kernel);
+    world.synced().await;
+    world.report.changed().await.unwrap();
+    assert!(!world.report.borrow_and_update().is_ready());
+    assert_eq!(world.readiness.awaited(), ["datapath"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changes_behind_the_agents_back_is_made_good_in_time() {
+    let world = World::new(FakeKernel::default());
+    world.tell([egress(&["a", "b"])]).await;
+    world.synced().await;
+    world.ready().await;
+    world.kernel.0.lock().unwrap().elements.clear();
+    world
+        .until("the gateway's element", |world| world.has(gateway()))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ipv6_elements_are_not_sent_to_a_kernel_without_a_frame_for_them() {
+    let world = World::new(FakeKernel::default());
+    let v6 = "fd24::/48".parse().unwrap();
+    world
+        .tell([Message::Fact(Fact::ServiceCidrs(vec![v6]))])
+        .await;
+    world.synced().await;
+    world.ready().await;
+    assert!(!world.has(Element::Except(v6)));
+    world.task.abort();
+}

@@ -1,0 +1,243 @@
+//! The agent's kernel side on the real kernel, in a network namespace of each test's own.
+//!
+//! The namespace has a node's uplink `eth0` with 10.10.0.101/16. Tests run as root or as an ordinary user.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure here is a failed test"
+)]
+
+mod namespace;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use egret_agent::kernel::Kernel;
+use egret_agent::kernel::linux::Linux;
+use egret_agent::kernel::settings::Settings;
+use egret_domain::datapath::{Change, Commit, Element, diff, identity};
+use namespace::{inside, ip, output, run};
+
+const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 10, 0, 101));
+
+fn kernel() -> Linux {
+    run("ip link add eth0 type veth peer name wire");
+    run("ip addr add 10.10.0.101/16 dev eth0");
+    run("ip link set eth0 up");
+    run("ip link set wire up");
+    Linux::new(Settings::default(), NODE).unwrap()
+}
+
+/// One of each kind of element, and two more Pods.
+fn some_elements() -> BTreeSet<Element> {
+    let (held, elsewhere) = (ip("10.10.0.11"), ip("10.10.0.12"));
+    BTreeSet::from([
+        Element::Except("10.244.0.0/16".parse().unwrap()),
+        Element::Except("10.10.0.101/32".parse().unwrap()),
+        Element::Except("10.96.0.0/12".parse().unwrap()),
+        Element::Peer(ip("10.10.0.102")),
+        Element::Remote {
+            pod: ip("10.244.1.2"),
+            identity: Some(identity(elsewhere)),
+        },
+        Element::Remote {
+            pod: ip("10.244.1.3"),
+            identity: None,
+        },
+        Element::Local {
+            pod: ip("10.244.1.4"),
+            egress_ip: held,
+        },
+        Element::Gateway {
+            identity: identity(held),
+            egress_ip: held,
+        },
+        Element::Forward {
+            identity: identity(elsewhere),
+            node: ip("10.10.0.102"),
+        },
+        Element::Guard(held),
+        Element::Address(held),
+    ])
+}
+
+async fn make(kernel: &mut Linux, should: &BTreeSet<Element>) {
+    let is = kernel.repair().await.unwrap();
+    kernel
+        .commit(&Commit::of(&diff(&is, should)))
+        .await
+        .unwrap();
+}
+
+#[test]
+fn what_was_committed_is_what_is_found() {
+    inside("what_was_committed_is_what_is_found", async {
+        let mut kernel = kernel();
+        make(&mut kernel, &some_elements()).await;
+        assert_eq!(kernel.repair().await.unwrap(), some_elements());
+    });
+}
+
+#[test]
+fn another_agent_finds_what_the_one_before_it_left_and_changes_nothing() {
+    inside(
+        "another_agent_finds_what_the_one_before_it_left_and_changes_nothing",
+        async {
+            let mut first = kernel();
+            make(&mut first, &some_elements()).await;
+            let before = everything();
+            let mut second = Linux::new(Settings::default(), NODE).unwrap();
+            assert_eq!(second.repair().await.unwrap(), some_elements());
+            assert_eq!(everything(), before);
+        },
+    );
+}
+
+#[test]
+fn a_rule_that_somebody_removed_is_put_back_with_the_elements_in_place() {
+    inside(
+        "a_rule_that_somebody_removed_is_put_back_with_the_elements_in_place",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &some_elements()).await;
+            let before = everything();
+            run("nft flush chain ip egret translate");
+            run("ip rule del pref 150");
+            run("ip route flush table 6089");
+            assert_eq!(kernel.repair().await.unwrap(), some_elements());
+            assert_eq!(everything(), before);
+        },
+    );
+}
+
+#[test]
+fn an_entry_that_somebody_added_by_hand_is_removed_and_one_removed_is_put_back() {
+    inside(
+        "an_entry_that_somebody_added_by_hand_is_removed_and_one_removed_is_put_back",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &some_elements()).await;
+            let before = everything();
+            run("nft add element ip egret here { 10.244.1.99 }");
+            run("nft delete element ip egret remote { 10.244.1.3 }");
+            run("bridge fdb replace 02:e9:0a:0a:00:63 dev egret0 dst 10.10.0.103 self static");
+            run("ip addr add 10.10.0.99/32 dev egret-ips");
+            make(&mut kernel, &some_elements()).await;
+            assert_eq!(everything(), before);
+        },
+    );
+}
+
+#[test]
+fn a_tunnel_of_the_wrong_kind_is_replaced() {
+    inside("a_tunnel_of_the_wrong_kind_is_replaced", async {
+        let mut kernel = kernel();
+        run("ip link add egret0 type vxlan id 1 dstport 4789");
+        make(&mut kernel, &some_elements()).await;
+        let link = output("ip -d link show egret0");
+        assert!(
+            link.contains("id 4321") && link.contains("dstport 6089"),
+            "{link}"
+        );
+        assert!(
+            link.contains("mtu 1450") && link.contains("nolearning"),
+            "{link}"
+        );
+    });
+}
+
+#[test]
+fn an_identity_moves_by_one_forwarding_entry() {
+    inside("an_identity_moves_by_one_forwarding_entry", async {
+        let mut kernel = kernel();
+        make(&mut kernel, &some_elements()).await;
+        let mac = identity(ip("10.10.0.12"));
+        let forward = |node| Element::Forward {
+            identity: mac,
+            node: ip(node),
+        };
+        let moved = [
+            Change::Remove(forward("10.10.0.102")),
+            Change::Add(forward("10.10.0.103")),
+        ];
+        kernel.commit(&Commit::of(&moved)).await.unwrap();
+        let entries = output("bridge fdb show dev egret0");
+        let entries: Vec<_> = entries
+            .lines()
+            .filter(|line| line.contains(&mac.to_string()))
+            .collect();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert!(entries[0].contains("dst 10.10.0.103"), "{entries:?}");
+    });
+}
+
+#[test]
+fn nothing_stays_behind_once_removed() {
+    inside("nothing_stays_behind_once_removed", async {
+        let mut kernel = kernel();
+        let before = everything();
+        make(&mut kernel, &some_elements()).await;
+        kernel.remove().await.unwrap();
+        assert_eq!(everything(), before);
+        kernel.remove().await.unwrap();
+    });
+}
+
+#[test]
+fn a_node_that_cannot_do_it_is_told_why_and_gets_nothing_installed() {
+    inside(
+        "a_node_that_cannot_do_it_is_told_why_and_gets_nothing_installed",
+        async {
+            let mut kernel = kernel();
+            let before = everything();
+            // The name is taken by something that cannot be a tunnel's port: the tunnel cannot be made.
+            run("ip link add other type vxlan id 4321 dstport 6089 local 10.10.0.101 dev eth0");
+            run("ip link set other up");
+            let with_other = everything();
+            let error = kernel.repair().await.unwrap_err();
+            let advice = error.to_string();
+            assert!(
+                advice.contains("VNI 4321") && advice.contains("6089"),
+                "{advice}"
+            );
+            assert_eq!(everything(), with_other);
+            run("ip link del other");
+            assert_eq!(everything(), before);
+            kernel.repair().await.unwrap();
+        },
+    );
+}
+
+#[test]
+fn an_address_that_no_link_has_is_reported_as_the_wrong_node_address() {
+    inside(
+        "an_address_that_no_link_has_is_reported_as_the_wrong_node_address",
+        async {
+            let mut kernel = Linux::new(Settings::default(), NODE).unwrap();
+            let error = kernel.repair().await.unwrap_err().to_string();
+            assert!(
+                error.contains("10.10.0.101") && error.contains("HOST_IP"),
+                "{error}"
+            );
+        },
+    );
+}
+
+/// All that the agent could have changed, without numbers that change by themselves.
+fn everything() -> String {
+    let all = output(
+        "nft -s list ruleset; ip -o addr | sed 's/valid_lft.*//'; ip rule; ip route show table all | grep -v '^local\\|^broadcast\\|^multicast\\|fe80'; \
+         bridge fdb show | grep -v '33:33\\|01:00' | sort; ip neigh show nud permanent; ip -o link | cut -d' ' -f2",
+    );
+    all.lines()
+        .filter(|line| !line.contains("inet6"))
+        .map(|line| {
+            // Link numbers grow when a link is made again.
+            let number = line
+                .split_once(": ")
+                .filter(|(number, _)| number.parse::<u32>().is_ok());
+            number.map_or(line, |(_, rest)| rest).to_owned() + "\n"
+        })
+        .collect()
+}
