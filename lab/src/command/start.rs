@@ -46,7 +46,7 @@ fn refuse_unsupported(up: &Up) -> Result<()> {
     if let Some(kind) = up.kube_proxy {
         bail!(
             "--kube-proxy {} is not supported by this lab: leave it out",
-            word(kind)
+            word(&kind)
         );
     }
     if let Some(lease) = &up.lease {
@@ -59,11 +59,11 @@ fn refuse_other<T: ValueEnum + PartialEq + Copy>(option: &str, asked: T, known: 
     if asked == known {
         return Ok(());
     }
-    let (asked, known) = (word(asked), word(known));
+    let (asked, known) = (word(&asked), word(&known));
     bail!("--{option} {asked} is not supported by this lab: only {known} is")
 }
 
-fn word(value: impl ValueEnum) -> String {
+fn word(value: &impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map(|value| value.get_name().to_owned())

@@ -1,0 +1,118 @@
+//! Coming up, going down, and every way to end that leaves nothing.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use super::driver::{Lab, eventually};
+use super::machine::{Outside, is_anybody_in, namespaces_of, processes_of};
+
+#[test]
+fn a_lab_comes_up_and_goes_without_a_trace() {
+    let before = Outside::now();
+    let lab = Lab::up(&["--nodes", "2"]);
+    lab.ok(&["pod", "a", "--node", "node-2"]);
+    assert_eq!(Outside::now(), before);
+    let processes = processes_of(lab.folder());
+    let namespaces = namespaces_of(&processes);
+    // unshare, the first process, the supervisor, the API server, the controllers.
+    assert!(processes.len() >= 5, "{processes:?}");
+    assert!(namespaces.len() >= 4, "{namespaces:?}");
+
+    lab.ok(&["down"]);
+
+    assert_eq!(processes_of(lab.folder()), Vec::<u32>::new());
+    // The machine's own first process may still have to take note of the end.
+    eventually("no namespace is left", || !is_anybody_in(&namespaces));
+    assert_eq!(Outside::now(), before);
+    assert_eq!(fs::read_dir(lab.folder()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_killed_lab_leaves_nothing_and_comes_up_again() {
+    let lab = Lab::up(&["--nodes", "1"]);
+    lab.ok(&["pod", "a", "--node", "node-1"]);
+    let processes = processes_of(lab.folder());
+    let namespaces = namespaces_of(&processes);
+    let mut waiting = lab
+        .command(&["exec", "default/a", "--", "sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let supervisor = processes.iter().find(|pid| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains("supervise")
+    });
+    let supervisor = supervisor.expect("a supervisor").to_string();
+
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &supervisor])
+            .status()
+            .unwrap()
+            .success()
+    );
+
+    eventually("no process is left", || {
+        processes_of(lab.folder()).is_empty()
+    });
+    assert!(!waiting.wait().unwrap().success());
+    eventually("no namespace is left", || !is_anybody_in(&namespaces));
+    assert!(lab.fails(&["status"]).contains("hack/lab up"));
+    lab.ok(&["up", "--without-egret", "--nodes", "1"]);
+    assert_eq!(lab.ok(&["pod", "a", "--node", "node-1"]), "10.244.1.2");
+}
+
+#[test]
+fn an_up_that_is_given_up_takes_the_lab_with_it() {
+    let lab = Lab::new();
+    let mut up = lab
+        .command(&["up", "--without-egret"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the API server is starting", || {
+        processes_of(lab.folder()).len() >= 5
+    });
+    up.kill().unwrap();
+    up.wait().unwrap();
+    eventually("no process is left", || {
+        processes_of(lab.folder()).is_empty()
+    });
+}
+
+#[test]
+fn two_labs_live_side_by_side_and_one_name_only_once() {
+    let (left, right) = (Lab::up(&["--nodes", "1"]), Lab::up(&["--nodes", "1"]));
+    for lab in [&left, &right] {
+        assert_eq!(lab.ok(&["pod", "a", "--node", "node-1"]), "10.244.1.2");
+        assert_eq!(lab.ok(&["curl", "default/a"]), "10.10.0.101");
+    }
+    assert!(
+        left.fails(&["up", "--without-egret"])
+            .contains("is up already")
+    );
+    right.ok(&["down"]);
+    assert_eq!(left.ok(&["curl", "default/a"]), "10.10.0.101");
+}
+
+#[test]
+fn what_this_lab_cannot_do_is_refused_before_anything_starts() {
+    let lab = Lab::new();
+    for option in [
+        ["--family", "dual"],
+        ["--cni", "overlay"],
+        ["--kube-proxy", "nftables"],
+        ["--lease", "3s"],
+    ] {
+        let message = lab.fails(&[&["up", "--without-egret"], &option[..]].concat());
+        assert!(
+            message.contains(option[0]) && message.contains("not supported"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read_dir(lab.folder()).unwrap().count(), 0);
+    assert!(lab.fails(&["webhook", "kill"]).contains("no webhook"));
+    assert!(
+        lab.fails(&["up", "--assets", "/nowhere"])
+            .contains("hack/tools/build")
+    );
+}

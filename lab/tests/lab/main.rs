@@ -1,0 +1,12 @@
+//! The lab itself, from outside: through its commands, with real namespaces and a real API server.
+//!
+//! Each test has labs of its own in a folder of its own, so they run side by side.
+
+mod cables;
+mod driver;
+mod life;
+mod machine;
+mod pods;
+mod power;
+mod processes;
+mod users;
