@@ -1,1 +1,274 @@
-//! Being written.
+//! The operator's view of the cluster, and what follows for it: who has which egress IP, which nodes may hold it, and
+//! what the objects should say.
+//!
+//! Owns the operator's index. Facts come in one by one; what each touches is decided anew, nothing else. It decides
+//! nothing before everything that exists has been seen, and then first of all takes over what the objects already say,
+//! so it may be thrown away and built anew at any moment. It remembers no decision that it cannot read back from the
+//! objects. Never writes anything, never knows the time.
+//!
+//! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
+
+mod addresses;
+mod allocation;
+mod decision;
+mod fact;
+mod groups;
+mod placing;
+mod pools;
+mod report;
+mod verdict;
+mod why;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::net::IpAddr;
+
+pub use self::decision::{Decision, Object};
+pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
+
+use self::addresses::Addresses;
+use self::groups::Groups;
+use self::placing::Places;
+use self::pools::Pools;
+use self::why::{Hindrance, Why};
+use crate::name::{EgressName, NodeName, PoolName};
+use crate::placement::Node;
+
+/// The operator's index.
+#[derive(Debug, Default)]
+pub struct Control {
+    is_synced: bool,
+    egresses: BTreeMap<EgressName, Entry>,
+    pools: Pools,
+    nodes: BTreeMap<NodeName, Node>,
+    /// Nodes whose agent reports that they cannot be a gateway; a report may come before its node.
+    unfit: BTreeSet<NodeName>,
+    addresses: Addresses,
+    places: Places,
+    /// Egresses by the pool in their spec.
+    users: Groups<PoolName>,
+    /// Egresses without an IP by what hinders them, where that may go away without a change of their own or their pool.
+    waiting: Groups<Hindrance>,
+    /// Egresses by `status.egressNode`.
+    held: Groups<NodeName>,
+    dirty: Dirty,
+}
+
+/// An Egress and what has been decided for it.
+#[derive(Debug)]
+struct Entry {
+    fact: EgressFact,
+    grant: Option<Grant>,
+    /// Why there is no grant, for an Egress that wants one.
+    refused: Option<Why>,
+    candidates: Vec<NodeName>,
+}
+
+/// An address that an Egress has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Grant {
+    pool: PoolName,
+    ip: IpAddr,
+}
+
+/// What has to be looked at.
+#[derive(Debug, Default)]
+struct Dirty {
+    /// Egresses whose address is in question.
+    addresses: BTreeSet<EgressName>,
+    /// Addresses that others occupy than before.
+    occupancy: BTreeSet<IpAddr>,
+    /// Egresses whose candidates are in question.
+    places: BTreeSet<EgressName>,
+    /// Whether some node may have more or less room than before.
+    room: bool,
+    /// Egresses whose objects may say something else than they should.
+    egresses: BTreeSet<EgressName>,
+    /// The same for pools.
+    pools: BTreeSet<PoolName>,
+}
+
+impl Dirty {
+    fn everything_of(&mut self, egress: &EgressName) {
+        self.addresses.insert(egress.clone());
+        self.places.insert(egress.clone());
+        self.egresses.insert(egress.clone());
+    }
+}
+
+impl Control {
+    /// Notes a fact. Cheap: the conclusions are drawn by [`Control::decide`].
+    pub fn apply(&mut self, fact: Fact) {
+        match fact {
+            Fact::Egress(fact) => self.egress_is(*fact),
+            Fact::EgressGone(name) => self.egress_gone(&name),
+            Fact::Pool(fact) => self.pool_is(*fact),
+            Fact::PoolUnreadable(name) => self.pool_unreadable(&name),
+            Fact::PoolGone(name) => self.pool_gone(&name),
+            Fact::Node(node) => self.node_is(*node),
+            Fact::NodeGone(name) => self.node_gone(&name),
+            Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
+            Fact::NotWritten(Object::Egress(name)) => {
+                self.dirty.egresses.insert(name);
+            }
+            Fact::NotWritten(Object::Pool(name)) => {
+                self.dirty.pools.insert(name);
+            }
+            Fact::Synced => self.is_synced = true,
+        }
+    }
+
+    /// What to write so that the objects say what they should. Each decision is given once, and again whenever its
+    /// object has changed and still does not say it, or after [`Fact::NotWritten`].
+    pub fn decide(&mut self) -> Vec<Decision> {
+        if !self.is_synced {
+            return Vec::new();
+        }
+        self.allocate();
+        self.place();
+        self.report()
+    }
+
+    fn egress_is(&mut self, fact: EgressFact) {
+        if self
+            .egresses
+            .get(&fact.name)
+            .is_some_and(|entry| entry.fact == fact)
+        {
+            return;
+        }
+        let name = fact.name.clone();
+        let entry = match self.egresses.remove(&name) {
+            Some(before) => {
+                self.leave_groups(&before.fact);
+                Entry { fact, ..before }
+            }
+            None => Entry {
+                fact,
+                grant: None,
+                refused: None,
+                candidates: Vec::new(),
+            },
+        };
+        self.join_groups(&entry.fact);
+        self.egresses.insert(name.clone(), entry);
+        self.dirty.everything_of(&name);
+    }
+
+    fn egress_gone(&mut self, name: &EgressName) {
+        let Some(gone) = self.egresses.remove(name) else {
+            return;
+        };
+        self.leave_groups(&gone.fact);
+        self.wait_no_more(name, gone.refused.as_ref());
+        self.places.forget(name, &gone.candidates);
+        self.dirty.room = true;
+        self.occupy(name, BTreeSet::new());
+    }
+
+    fn join_groups(&mut self, fact: &EgressFact) {
+        if let Some(pool) = &fact.pool {
+            self.users.insert(pool, &fact.name);
+            self.dirty.pools.insert(pool.clone());
+        }
+        if let Some(node) = &fact.status.node {
+            self.held.insert(node, &fact.name);
+        }
+    }
+
+    fn leave_groups(&mut self, fact: &EgressFact) {
+        if let Some(pool) = &fact.pool {
+            self.users.remove(pool, &fact.name);
+            self.dirty.pools.insert(pool.clone());
+        }
+        if let Some(node) = &fact.status.node {
+            self.held.remove(node, &fact.name);
+        }
+    }
+
+    fn pool_is(&mut self, fact: PoolFact) {
+        let name = fact.name.clone();
+        self.dirty.pools.insert(name.clone());
+        if self.pools.set(fact, &self.addresses) {
+            self.review_users_of(&name);
+        }
+    }
+
+    fn pool_unreadable(&mut self, name: &PoolName) {
+        if self.pools.set_unreadable(name) {
+            self.review_users_of(name);
+        }
+    }
+
+    fn pool_gone(&mut self, name: &PoolName) {
+        self.pools.remove(name);
+        self.dirty.pools.remove(name);
+        self.review_users_of(name);
+    }
+
+    fn review_users_of(&mut self, pool: &PoolName) {
+        for egress in self.users.of(pool) {
+            self.dirty.everything_of(egress);
+        }
+    }
+
+    fn node_is(&mut self, node: Node) {
+        let name = node.name.clone();
+        let is_fit = node.ready_for_egress && !self.unfit.contains(&name);
+        let before = self.nodes.insert(
+            name.clone(),
+            Node {
+                ready_for_egress: is_fit,
+                ..node
+            },
+        );
+        self.node_changed(&name, before.as_ref());
+    }
+
+    fn node_gone(&mut self, name: &NodeName) {
+        let before = self.nodes.remove(name);
+        self.node_changed(name, before.as_ref());
+    }
+
+    fn node_fitness_is(&mut self, name: NodeName, is_fit: bool) {
+        let node = self.nodes.get(&name).cloned();
+        if is_fit {
+            self.unfit.remove(&name);
+        } else {
+            self.unfit.insert(name);
+        }
+        if let Some(node) = node {
+            self.node_is(Node {
+                ready_for_egress: is_fit,
+                ..node
+            });
+        }
+    }
+
+    /// Where a node appears or disappears, those that it holds or held change; where it begins or ends to be eligible,
+    /// those that could or did list it.
+    fn node_changed(&mut self, name: &NodeName, before: Option<&Node>) {
+        if before.is_some() != self.nodes.contains_key(name) {
+            for egress in self.held.of(name) {
+                self.dirty.everything_of(egress);
+            }
+        }
+        self.eligibility_changed(name, before);
+    }
+
+    /// The node that holds an Egress's IP according to its status, if there still is such a node.
+    fn holder<'a>(&self, fact: &'a EgressFact) -> Option<&'a NodeName> {
+        fact.status
+            .node
+            .as_ref()
+            .filter(|node| self.nodes.contains_key(*node))
+    }
+}
+
+/// Takes what has to be looked at, leaving nothing.
+fn take<T: Default>(dirty: &mut T) -> T {
+    mem::take(dirty)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Egresses grouped by something.
+//!
+//! Owns an index without empty groups. Never knows what the groups mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::name::EgressName;
+
+/// The Egresses that belong to each key.
+#[derive(Debug)]
+pub(super) struct Groups<K>(BTreeMap<K, BTreeSet<EgressName>>);
+
+impl<K> Default for Groups<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Groups<K> {
+    pub(super) fn insert(&mut self, key: &K, egress: &EgressName) {
+        self.0
+            .entry(key.clone())
+            .or_default()
+            .insert(egress.clone());
+    }
+
+    pub(super) fn remove(&mut self, key: &K, egress: &EgressName) {
+        if let Some(group) = self.0.get_mut(key) {
+            group.remove(egress);
+            if group.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    /// The Egresses of a key, by name.
+    pub(super) fn of<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a EgressName> + use<'a, K> {
+        self.0.get(key).into_iter().flatten()
+    }
+
+    /// How many a key has.
+    pub(super) fn count(&self, key: &K) -> usize {
+        self.0.get(key).map_or(0, BTreeSet::len)
+    }
+
+    /// The keys that have any.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+}

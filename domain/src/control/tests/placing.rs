@@ -1,0 +1,138 @@
+use super::*;
+
+#[test]
+fn three_eligible_nodes_are_candidates() {
+    let mut cluster = Cluster::new(6).with([egress("a", 1)]);
+    assert_eq!(cluster.candidates("a").len(), 3);
+    assert_eq!(cluster.ready("a"), "False NotAssigned");
+    cluster.agents_act("a");
+    assert_eq!(cluster.ready("a"), "True Assigned");
+}
+
+#[test]
+fn the_holder_comes_first_while_it_is_eligible() {
+    let mut cluster = Cluster::new(6).with([egress("a", 1)]);
+    let last = cluster.candidates("a")[2].clone();
+    cluster.edit("a", |egress| {
+        take(egress, last.as_str().into(), ip("10.10.0.11"));
+    });
+    assert_eq!(cluster.candidates("a")[0], last);
+    cluster.edit_node(&last, |node| node.is_cordoned = true);
+    assert!(!cluster.candidates("a").contains(&last));
+}
+
+#[test]
+fn without_an_eligible_node_there_are_no_candidates_until_one_comes() {
+    let mut cluster = Cluster::new(0).with([egress("a", 1)]);
+    let (ready, message) = cluster.condition("a", Type::Ready);
+    assert!(
+        ready == "False NoCandidate" && message.contains("prod"),
+        "{message}"
+    );
+    assert_eq!(cluster.allocated("a"), "True Allocated");
+    cluster.world.nodes.insert("node-1".into(), node("node-1"));
+    cluster.edit_node("node-1", |_| {});
+    assert_eq!(cluster.candidates("a"), ["node-1"]);
+}
+
+#[test]
+fn a_pools_selector_is_followed_when_it_changes_and_when_labels_change() {
+    let mut cluster = Cluster::new(4).with([egress("a", 1)]);
+    let gateways = Selector::new([Requirement::Exists("gateway".to_owned())]);
+    cluster.edit_pool("prod", |pool| respecify(pool, |spec| spec.nodes = gateways));
+    assert!(cluster.candidates("a").is_empty());
+    cluster.edit_node("node-3", |node| {
+        node.labels.insert("gateway".to_owned(), String::new());
+    });
+    assert_eq!(cluster.candidates("a"), ["node-3"]);
+    cluster.edit_node("node-3", |node| node.labels.clear());
+    assert!(cluster.candidates("a").is_empty());
+}
+
+#[test]
+fn a_node_whose_agent_reports_that_it_cannot_be_a_gateway_is_no_candidate() {
+    let mut cluster = Cluster::new(1).with([egress("a", 1)]);
+    for (is_fit, candidates) in [(false, vec![]), (true, vec!["node-1"])] {
+        cluster.control.apply(Fact::NodeFitness {
+            node: "node-1".into(),
+            is_fit,
+        });
+        cluster.add([]);
+        assert_eq!(cluster.candidates("a"), candidates);
+    }
+}
+
+#[test]
+fn nobody_is_placed_on_a_node_beyond_its_limit_and_the_oldest_are_placed_first() {
+    let mut cluster = Cluster::new(2);
+    for name in ["node-1", "node-2"] {
+        cluster.edit_node(name, |node| node.max_egress_ips = 1);
+    }
+    cluster.add([egress("c", 3), egress("b", 2), egress("a", 1)]);
+    let (a, b) = (cluster.candidates("a"), cluster.candidates("b"));
+    assert!(a.len() == 1 && b.len() == 1 && a != b, "{a:?} {b:?}");
+    assert!(cluster.candidates("c").is_empty());
+    assert_eq!(cluster.ready("c"), "False NoCandidate");
+    cluster.agents_act("a");
+    cluster.agents_act("b");
+    cluster.edit_node("node-1", |node| node.max_egress_ips = 2);
+    assert_eq!(cluster.candidates("c"), ["node-1"]);
+}
+
+#[test]
+fn a_node_with_a_limit_of_zero_is_no_candidate() {
+    let mut cluster = Cluster::new(2);
+    cluster.edit_node("node-1", |node| node.max_egress_ips = 0);
+    cluster.add([egress("a", 1)]);
+    assert_eq!(cluster.candidates("a"), ["node-2"]);
+}
+
+#[test]
+fn a_holder_keeps_what_it_holds_when_its_limit_is_lowered() {
+    let mut cluster = Cluster::new(1).with([egress("a", 1), egress("b", 2)]);
+    cluster.agents_act("a");
+    cluster.agents_act("b");
+    cluster.edit_node("node-1", |node| node.max_egress_ips = 1);
+    assert_eq!(cluster.candidates("a"), ["node-1"]);
+    assert_eq!(cluster.candidates("b"), ["node-1"]);
+}
+
+#[test]
+fn the_holder_in_the_status_is_cleared_when_its_node_is_gone() {
+    let held = |name: &str, at: &str| {
+        let mut fact = placed(name, 1, at);
+        take(&mut fact, "node-1".into(), ip(at));
+        fact
+    };
+    let mut cluster = Cluster::new(2).with([egress("a", 1), held("s", "10.10.0.101")]);
+    cluster.edit("a", |egress| {
+        take(egress, "node-1".into(), ip("10.10.0.11"));
+    });
+    assert_eq!(cluster.ready("s"), "True Assigned");
+    cluster.remove_node("node-1");
+    for name in ["a", "s"] {
+        let status = cluster.world.egress(name).status.clone();
+        assert!(status.node.is_none() && status.ip.is_none(), "{status:?}");
+        assert_eq!(cluster.ready(name), "False NotAssigned");
+    }
+    assert_eq!(cluster.candidates("a"), ["node-2"]);
+}
+
+#[test]
+fn a_node_that_nothing_depends_on_causes_no_write() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    let elsewhere = Node {
+        is_cordoned: true,
+        ..node("node-9")
+    };
+    cluster.control.apply(Fact::Node(Box::new(elsewhere)));
+    assert_eq!(cluster.control.decide(), []);
+}
+
+#[test]
+fn an_agent_that_lets_go_makes_the_egress_unready() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.agents_act("a");
+    cluster.edit("a", let_go);
+    assert_eq!(cluster.ready("a"), "False NotAssigned");
+}

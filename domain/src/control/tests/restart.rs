@@ -1,0 +1,68 @@
+use super::*;
+
+#[test]
+fn a_restart_decides_nothing_new() {
+    let mut cluster = Cluster::new(5).with([egress("a", 1), asking("b", 2, "10.10.0.15")]);
+    cluster.add([asking("c", 3, "10.10.0.15"), placed("s", 4, "10.10.0.12")]);
+    cluster.agents_act("a");
+    assert_eq!(cluster.world.started().decide(), []);
+}
+
+#[test]
+fn an_ip_that_was_written_before_the_crash_is_adopted_before_anything_new() {
+    let mut cluster = Cluster::new(3);
+    let written = EgressFact {
+        ip: Some(ip("10.10.0.11")),
+        ip_writer: Writer::Operator,
+        has_finalizer: true,
+        ..egress("written", 9)
+    };
+    for fact in [written, asking("asking", 1, "10.10.0.11"), egress("any", 2)] {
+        cluster.world.egresses.insert(fact.name.clone(), fact);
+    }
+    cluster.restart();
+    assert_eq!(cluster.allocated("written"), "True Allocated");
+    assert_eq!(cluster.allocated("asking"), "False AddressTaken");
+    assert_eq!(cluster.ip_of("any"), Some(ip("10.10.0.12")));
+}
+
+#[test]
+fn an_ip_that_was_dropped_while_the_operator_was_away_is_put_back() {
+    let mut cluster = Cluster::new(3).with([egress("z", 1), egress("a", 2)]);
+    cluster.agents_act("a");
+    cluster.delete("z");
+    set_ip(cluster.world.egress("a"), None, Writer::User);
+    cluster.restart();
+    assert_eq!(cluster.ip_of("a"), Some(ip("10.10.0.12")));
+}
+
+#[test]
+fn of_two_that_a_fault_gave_one_address_the_older_keeps_it() {
+    let mut cluster = Cluster::new(3);
+    for (name, created) in [("young", 2), ("old", 1)] {
+        let mut fact = EgressFact {
+            ip_writer: Writer::Operator,
+            has_finalizer: true,
+            ..asking(name, created, "10.10.0.11")
+        };
+        take(&mut fact, "node-1".into(), ip("10.10.0.11"));
+        cluster.world.egresses.insert(fact.name.clone(), fact);
+    }
+    cluster.restart();
+    assert_eq!(cluster.ip_of("old"), Some(ip("10.10.0.11")));
+    assert_eq!(cluster.ip_of("young"), Some(ip("10.10.0.12")));
+}
+
+#[test]
+fn ips_of_a_pool_that_cannot_be_read_stay_where_they_are() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.world.pools.clear();
+    let mut control = cluster.world.started();
+    control.apply(Fact::PoolUnreadable("prod".into()));
+    control.apply(Fact::Egress(Box::new(egress("b", 2))));
+    cluster.world.egresses.insert("b".into(), egress("b", 2));
+    cluster.control = control;
+    cluster.add([]);
+    assert_eq!(cluster.ip_of("a"), Some(ip("10.10.0.11")));
+    assert_eq!(cluster.allocated("b"), "False PoolInvalid");
+}

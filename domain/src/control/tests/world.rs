@@ -1,0 +1,254 @@
+//! The API server and the agents, as far as the operator can tell: objects that decisions change, and nodes that take
+//! and leave egress IPs.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::condition::{Recorded, Type, merge};
+use crate::pool::PoolSpec;
+
+/// More rounds than any chain of writes needs.
+const ROUNDS: usize = 12;
+
+/// All objects.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct World {
+    pub(super) egresses: BTreeMap<EgressName, EgressFact>,
+    pub(super) pools: BTreeMap<PoolName, PoolFact>,
+    pub(super) nodes: BTreeMap<NodeName, Node>,
+}
+
+impl World {
+    /// Everything that exists, as facts.
+    pub(super) fn facts(&self) -> Vec<Fact> {
+        let egresses = self
+            .egresses
+            .values()
+            .cloned()
+            .map(|fact| Fact::Egress(Box::new(fact)));
+        let pools = self
+            .pools
+            .values()
+            .cloned()
+            .map(|fact| Fact::Pool(Box::new(fact)));
+        let nodes = self
+            .nodes
+            .values()
+            .cloned()
+            .map(|node| Fact::Node(Box::new(node)));
+        egresses.chain(pools).chain(nodes).collect()
+    }
+
+    /// An operator that has just started and seen everything.
+    pub(super) fn started(&self) -> Control {
+        let mut control = Control::default();
+        for fact in self.facts() {
+            control.apply(fact);
+        }
+        control.apply(Fact::Synced);
+        control
+    }
+
+    /// Lets the operator write until it has nothing to write.
+    pub(super) fn settle(&mut self, control: &mut Control) {
+        for _ in 0..ROUNDS {
+            let decisions = control.decide();
+            if decisions.is_empty() {
+                return;
+            }
+            for decision in decisions {
+                self.write(decision)
+                    .into_iter()
+                    .for_each(|fact| control.apply(fact));
+            }
+        }
+        panic!(
+            "still writing after {ROUNDS} rounds: {:?}",
+            control.decide()
+        );
+    }
+
+    /// Carries out a decision. Gives what the watch then reports.
+    fn write(&mut self, decision: Decision) -> Option<Fact> {
+        let object = decision.object();
+        match decision {
+            Decision::OwnEgress {
+                egress,
+                finalizer,
+                ip,
+            } => self.own(&egress, finalizer, ip),
+            Decision::ReleaseEgress(name) => {
+                let egress = self.egresses.get_mut(&name)?;
+                egress.has_finalizer = false;
+                if egress.deleting {
+                    self.egresses.remove(&name);
+                }
+            }
+            Decision::EgressStatus {
+                egress,
+                candidates,
+                conditions,
+            } => {
+                let status = &mut self.egresses.get_mut(&egress)?.status;
+                status.candidates = candidates;
+                status.conditions = recorded(&status.conditions, conditions);
+            }
+            Decision::ClearHolder { egress, node } => {
+                let egress = self.egresses.get_mut(&egress)?;
+                if egress.status.node == Some(node) {
+                    let_go(egress);
+                }
+            }
+            Decision::GuardPool(name) => self.pools.get_mut(&name)?.has_finalizer = true,
+            Decision::ReleasePool(name) => {
+                let pool = self.pools.get_mut(&name)?;
+                pool.has_finalizer = false;
+                if pool.deleting {
+                    self.pools.remove(&name);
+                }
+            }
+            Decision::PoolStatus {
+                pool,
+                usage,
+                conditions,
+            } => {
+                let pool = self.pools.get_mut(&pool)?;
+                pool.usage = usage;
+                pool.conditions = recorded(&pool.conditions, conditions);
+            }
+        }
+        Some(self.fact_of(&object))
+    }
+
+    /// What the watch says of an object.
+    pub(super) fn fact_of(&self, object: &Object) -> Fact {
+        match object {
+            Object::Egress(name) => match self.egresses.get(name) {
+                Some(fact) => Fact::Egress(Box::new(fact.clone())),
+                None => Fact::EgressGone(name.clone()),
+            },
+            Object::Pool(name) => match self.pools.get(name) {
+                Some(fact) => Fact::Pool(Box::new(fact.clone())),
+                None => Fact::PoolGone(name.clone()),
+            },
+        }
+    }
+
+    fn own(&mut self, egress: &EgressName, finalizer: bool, ip: Option<IpAddr>) {
+        let Some(egress) = self.egresses.get_mut(egress) else {
+            return;
+        };
+        egress.has_finalizer |= finalizer;
+        match (ip, egress.ip_writer) {
+            (Some(ip), _) => set_ip(egress, Some(ip), Writer::Operator),
+            (None, Writer::Operator) => set_ip(egress, None, Writer::User),
+            (None, Writer::Both) => egress.ip_writer = Writer::User,
+            (None, Writer::User) => {}
+        }
+    }
+
+    /// What the agents do for one Egress: its holder leaves it where it may not hold it, else the first candidate takes
+    /// it.
+    pub(super) fn agents_act(&mut self, egress: &EgressName) {
+        let Some(egress) = self.egresses.get_mut(egress) else {
+            return;
+        };
+        let may_hold = |node: &NodeName| egress.status.candidates.contains(node);
+        let stays = egress.status.node.clone().filter(may_hold);
+        let next = stays.or_else(|| egress.status.candidates.first().cloned());
+        match (next, egress.ip) {
+            (Some(node), Some(ip)) if !egress.deleting => take(egress, node, ip),
+            _ => let_go(egress),
+        }
+    }
+
+    pub(super) fn egress(&mut self, name: &str) -> &mut EgressFact {
+        self.egresses
+            .get_mut(&EgressName::from(name))
+            .expect("an Egress of the test")
+    }
+
+    pub(super) fn pool(&mut self, name: &str) -> &mut PoolFact {
+        self.pools
+            .get_mut(&PoolName::from(name))
+            .expect("a pool of the test")
+    }
+
+    /// The user asks for an Egress's deletion.
+    pub(super) fn delete_egress(&mut self, name: &EgressName) {
+        if self
+            .egresses
+            .get(name)
+            .is_some_and(|egress| egress.has_finalizer)
+        {
+            self.egresses
+                .entry(name.clone())
+                .and_modify(|egress| egress.deleting = true);
+        } else {
+            self.egresses.remove(name);
+        }
+    }
+
+    /// The user asks for a pool's deletion.
+    pub(super) fn delete_pool(&mut self, name: &PoolName) {
+        if self.pools.get(name).is_some_and(|pool| pool.has_finalizer) {
+            self.pools
+                .entry(name.clone())
+                .and_modify(|pool| pool.deleting = true);
+        } else {
+            self.pools.remove(name);
+        }
+    }
+}
+
+/// Somebody writes `spec.egressIP`.
+pub(super) fn set_ip(egress: &mut EgressFact, ip: Option<IpAddr>, writer: Writer) {
+    if egress.ip != ip {
+        egress.generation += 1;
+    }
+    egress.ip = ip;
+    egress.ip_writer = writer;
+}
+
+/// Somebody changes a pool's spec.
+pub(super) fn respecify(pool: &mut PoolFact, change: impl FnOnce(&mut PoolSpec)) {
+    pool.generation += 1;
+    if let Ok(spec) = &mut pool.spec {
+        change(spec);
+        spec.generation = pool.generation;
+    }
+}
+
+pub(super) fn take(egress: &mut EgressFact, node: NodeName, ip: IpAddr) {
+    let_go(egress);
+    egress.status.node = Some(node);
+    egress.status.ip = Some(ip);
+    egress.status.conditions.push(Recorded {
+        kind: Type::IpAssigned,
+        is_true: true,
+        reason: "Assigned".to_owned(),
+        message: String::new(),
+        observed_generation: egress.generation,
+        since: 0,
+    });
+}
+
+pub(super) fn let_go(egress: &mut EgressFact) {
+    egress.status.node = None;
+    egress.status.ip = None;
+    egress
+        .status
+        .conditions
+        .retain(|condition| condition.kind != Type::IpAssigned);
+}
+
+/// What stands there after the operator has applied its conditions: those of others, and just these.
+fn recorded(old: &[Recorded], new: Vec<Condition>) -> Vec<Recorded> {
+    let others = old
+        .iter()
+        .filter(|old| old.kind == Type::IpAssigned)
+        .cloned();
+    others
+        .chain(new.into_iter().map(|new| merge(old, new, 0)))
+        .collect()
+}
