@@ -6,25 +6,41 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use egret_runtime::describe;
 use futures::StreamExt;
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
 
 use crate::kernel::{Error, links};
 
 /// Without any event the addresses are read again after this time: an event may have been lost.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// After a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Sends the addresses of this node that are not Egret's: at once, and whenever they change. Ends when nobody listens.
-pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error> {
+pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) {
+    while !addresses.is_closed() {
+        if let Err(error) = follow(&addresses).await {
+            warn!(
+                error = describe(&error),
+                "cannot watch this node's addresses, will retry"
+            );
+            sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error> {
     let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, mut events) =
         new_multicast_connection(&groups).map_err(Error::Socket)?;
     tokio::spawn(connection);
     let mut known = None;
     loop {
-        let now = read(&handle).await?;
+        let now = links::addresses_of_others(&handle).await?;
         if known.as_ref() != Some(&now) {
             known = Some(now.clone());
             if addresses.send(now).await.is_err() {
@@ -34,8 +50,4 @@ pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Erro
         // Whatever the event says, the whole is read again: events are few and may be lost.
         let _ = timeout(READ_AGAIN_AFTER, events.next()).await;
     }
-}
-
-async fn read(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
-    links::addresses_of_others(handle).await
 }

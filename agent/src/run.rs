@@ -111,7 +111,7 @@ fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) 
     tasks.spawn_until_shutdown("nodes", feed::nodes(client(), sink()));
     tasks.spawn_until_shutdown("service networks", feed::service_cidrs(client(), sink()));
     let (addresses, seen) = mpsc::channel(16);
-    tasks.spawn("address watch", local::watch(addresses));
+    tasks.spawn_until_shutdown("address watch", local::watch(addresses));
     tasks.spawn_until_shutdown("local addresses", local_addresses(seen, sink()));
 }
 

@@ -249,7 +249,10 @@ fn guard_chains() -> [Chain; 3] {
             "filter hook postrouting priority 200",
             [
                 format!("iifname \"{TUNNEL}\" ct status & snat != snat counter drop"),
-                format!("iifname \"{TUNNEL}\" ct state invalid,untracked counter drop"),
+                // The tunnel's own outer packets are untracked too, and seem to come in where their inner ones go out.
+                format!(
+                    "iifname \"{TUNNEL}\" ct state invalid,untracked fib saddr type != local counter drop"
+                ),
                 untranslated,
                 untranslated_stray,
             ],

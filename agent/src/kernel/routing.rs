@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
+use netlink_packet_route::address::AddressScope;
 use netlink_packet_route::route::{RouteProtocol, RouteScope};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use nix::errno::Errno;
@@ -16,6 +17,9 @@ use super::Error;
 use super::links::{already, refused};
 use super::settings::{Settings, TUNNEL};
 
+/// The tunnel link's own address, the same on every node and never a source: on a link without any address even a loose
+/// reverse-path filter drops.
+const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 253);
 /// A next hop that no one has: the tunnel's `into` chain puts the identity in its Ethernet address's place.
 const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 254);
 /// Its Ethernet address. It has no forwarding entry: a packet that keeps it is dropped.
@@ -30,6 +34,7 @@ pub(super) async fn ensure(handle: &Handle, settings: &Settings, tunnel: u32) ->
         )
         .await?;
     }
+    ensure_address(handle, tunnel).await?;
     ensure_neighbour(handle, tunnel).await?;
     ensure_route(handle, settings, tunnel).await?;
     ensure_rule(handle, settings).await
@@ -46,6 +51,13 @@ async fn set(path: &PathBuf, value: &str) -> Result<(), Error> {
         path: path.display().to_string(),
         source,
     })
+}
+
+async fn ensure_address(handle: &Handle, tunnel: u32) -> Result<(), Error> {
+    let mut request = handle.address().add(tunnel, IpAddr::V4(OWN_ADDRESS), 32);
+    request.message_mut().header.scope = AddressScope::Link;
+    let added = already(request.execute().await, &[Errno::EEXIST]);
+    added.map_err(refused("add the tunnel's own address"))
 }
 
 async fn ensure_neighbour(handle: &Handle, tunnel: u32) -> Result<(), Error> {
