@@ -7,6 +7,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use egret_lab::spec::{LabName, Masquerade};
 use egret_lab::topology::{Endpoint, NameError, NodeId, PodKey, Target};
 
+const EXAMPLE: &str = "A first session:
+  hack/lab up
+  hack/lab pod web --node node-1 -n shop -l app=web
+  hack/lab curl shop/web                 # 10.10.0.101: the address of the Pod's node
+  hack/lab kubectl apply -f pool-and-egress.yaml
+  hack/lab curl shop/web                 # the egress IP
+  hack/lab stream shop/web --live &      # and see what a power cut does to it
+  hack/lab node off node-2
+  hack/lab down";
+
 /// A Kubernetes cluster on this machine: a real API server, nodes as network namespaces, real packets.
 ///
 /// Standard output is only what was asked for; progress and errors go to standard error. A failed
@@ -16,7 +26,7 @@ use egret_lab::topology::{Endpoint, NameError, NodeId, PodKey, Target};
 /// server and router is 10.10.0.1; the external host `ext` is 10.10.0.200 and answers HTTP requests
 /// on port 8080 with the client's address. Pods of node-1 are in 10.244.1.0/24 and so on.
 #[derive(Debug, Parser)]
-#[command(name = "hack/lab", max_term_width = 100)]
+#[command(name = "hack/lab", bin_name = "hack/lab", max_term_width = 100, after_long_help = EXAMPLE)]
 pub(crate) struct Arguments {
     /// Which lab.
     #[arg(long, env = "EGRET_LAB", default_value = "default", global = true)]

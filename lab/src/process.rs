@@ -110,7 +110,7 @@ pub struct OrderError {
     reason: String,
 }
 
-type Message = (Order, oneshot::Sender<Result<(), String>>);
+type Message = (Order, Answer);
 
 /// A handle to a process that is being kept.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts to keep a process; it runs soon, or stays down until a start when `down`.
+    /// Starts to keep a process: it runs soon, and again after every end until ordered otherwise.
     pub fn keep(launch: Launch) -> Self {
         let (orders, inbox) = mpsc::channel(16);
         let (publish, state) = watch::channel(State::BackingOff);
@@ -171,126 +171,101 @@ struct Keeper {
     backoff: Backoff,
 }
 
-/// What follows the end of a life.
+/// Told when an order is carried out.
+type Answer = oneshot::Sender<Result<(), String>>;
+
+/// What follows the end of a life, or of a pause.
 enum Next {
-    Again,
+    /// Start at once, and tell whoever ordered it.
+    Live(Option<Answer>),
+    /// Start after this delay.
     Wait(Duration),
+    /// Stay away until ordered.
     Park,
+    /// The lab ends.
     End,
 }
 
 impl Keeper {
     async fn run(mut self) {
-        let mut next = Next::Again;
-        let mut waiting = None;
+        let mut next = Next::Live(None);
         loop {
             next = match next {
-                Next::Again => self.live(waiting.take()).await,
-                Next::Wait(delay) => self.pause(Some(delay), &mut waiting).await,
-                Next::Park => self.pause(None, &mut waiting).await,
+                Next::Live(answer) => self.live(answer).await,
+                Next::Wait(delay) => self.pause(Some(delay)).await,
+                Next::Park => self.pause(None).await,
                 Next::End => return,
             };
         }
     }
 
     /// One life, from start to end.
-    async fn live(&mut self, started: Option<oneshot::Sender<Result<(), String>>>) -> Next {
+    async fn live(&mut self, answer: Option<Answer>) -> Next {
         let birth = Instant::now();
         let spawned = spawn(&self.launch);
-        if let Some(started) = started {
+        if let Some(answer) = answer {
             // Nobody waits any more: the order is carried out all the same.
-            let _ = started.send(spawned.as_ref().map(|_| ()).map_err(ToString::to_string));
+            let _ = answer.send(spawned.as_ref().map(|_| ()).map_err(ToString::to_string));
         }
         let Ok(mut child) = spawned else {
-            return self.wait_after(birth);
+            return self.wait_after(birth.elapsed());
         };
         let pid = child.id().unwrap_or_default();
         self.publish.send_replace(State::Running(pid));
         loop {
             tokio::select! {
-                _ = child.wait() => return self.wait_after(birth),
+                _ = child.wait() => return self.wait_after(birth.elapsed()),
                 message = self.inbox.recv() => {
-                    let Some((order, reply)) = message else { return Next::End };
-                    if let Some(next) = self.obey(order, reply, &mut child, pid).await {
-                        return next;
+                    let Some((order, answer)) = message else { return Next::End };
+                    match self.end_by(order, &mut child, pid).await {
+                        None => answer_done(answer),
+                        Some(Next::Live(_)) => return Next::Live(Some(answer)),
+                        Some(next) => {
+                            self.publish.send_replace(next.state());
+                            answer_done(answer);
+                            return next;
+                        }
                     }
                 }
             }
         }
     }
 
-    fn wait_after(&mut self, birth: Instant) -> Next {
-        let (delay, backoff) = self.backoff.after(birth.elapsed());
+    fn wait_after(&mut self, life: Duration) -> Next {
+        let (delay, backoff) = self.backoff.after(life);
         self.backoff = backoff;
         Next::Wait(delay)
     }
 
-    /// Carries out an order on a living process; something when this ended it.
-    async fn obey(
-        &mut self,
-        order: Order,
-        reply: oneshot::Sender<Result<(), String>>,
-        child: &mut Child,
-        pid: u32,
-    ) -> Option<Next> {
-        let next = match order {
-            Order::Start => None,
-            Order::Stop | Order::Cont => {
-                let (name, state) = match order {
-                    Order::Stop => (Signal::SIGSTOP, State::Stopped(pid)),
-                    _ => (Signal::SIGCONT, State::Running(pid)),
-                };
-                signal(pid, name);
-                self.publish.send_replace(state);
-                None
-            }
-            Order::Kill | Order::Halt => {
-                end(child, pid, Duration::ZERO).await;
-                let (delay, backoff) = self.backoff.after(Duration::ZERO);
-                self.backoff = backoff;
-                Some(if order == Order::Kill {
-                    Next::Wait(delay)
-                } else {
-                    Next::Park
-                })
-            }
-            Order::Shutdown => {
-                end(child, pid, self.launch.grace).await;
-                Some(Next::Park)
-            }
-            Order::Restart => {
-                end(child, pid, self.launch.grace).await;
-                let spawned = self.live_again(reply).await;
-                return Some(spawned);
-            }
-        };
-        if let Some(next) = &next {
-            self.publish.send_replace(match next {
-                Next::Park => State::Down,
-                _ => State::BackingOff,
-            });
+    /// Carries out an order on a living process; what follows when this ended it.
+    async fn end_by(&mut self, order: Order, child: &mut Child, pid: u32) -> Option<Next> {
+        match order {
+            Order::Start => return None,
+            Order::Stop => return self.hold(pid, Signal::SIGSTOP, State::Stopped(pid)),
+            Order::Cont => return self.hold(pid, Signal::SIGCONT, State::Running(pid)),
+            Order::Kill | Order::Halt => end(child, pid, Duration::ZERO).await,
+            Order::Shutdown | Order::Restart => end(child, pid, self.launch.grace).await,
         }
-        let _ = reply.send(Ok(()));
-        next
+        Some(match order {
+            Order::Kill => self.wait_after(Duration::ZERO),
+            Order::Restart => {
+                self.backoff = Backoff::default();
+                Next::Live(None)
+            }
+            _ => Next::Park,
+        })
     }
 
-    async fn live_again(&mut self, reply: oneshot::Sender<Result<(), String>>) -> Next {
-        self.backoff = Backoff::default();
-        Box::pin(self.live(Some(reply))).await
+    fn hold(&self, pid: u32, name: Signal, state: State) -> Option<Next> {
+        signal(pid, name);
+        self.publish.send_replace(state);
+        None
     }
 
     /// Between two lives: until the delay is over, or an order says otherwise.
-    async fn pause(
-        &mut self,
-        delay: Option<Duration>,
-        waiting: &mut Option<oneshot::Sender<Result<(), String>>>,
-    ) -> Next {
-        let state = if delay.is_some() {
-            State::BackingOff
-        } else {
-            State::Down
-        };
-        self.publish.send_replace(state);
+    async fn pause(&mut self, delay: Option<Duration>) -> Next {
+        self.publish
+            .send_replace(delay.map_or(Next::Park, Next::Wait).state());
         let until = delay.map(|delay| Instant::now() + delay);
         loop {
             let over = async {
@@ -300,28 +275,40 @@ impl Keeper {
                 }
             };
             let message = tokio::select! {
-                () = over => return Next::Again,
+                () = over => return Next::Live(None),
                 message = self.inbox.recv() => message,
             };
-            let Some((order, reply)) = message else {
-                return Next::End;
-            };
-            if matches!(order, Order::Start | Order::Restart) {
-                *waiting = Some(reply);
-                return Next::Again;
-            }
-            let refused = matches!(order, Order::Stop | Order::Cont);
-            let answer = if refused {
-                Err("it does not run".to_owned())
-            } else {
-                Ok(())
-            };
-            let _ = reply.send(answer);
-            if matches!(order, Order::Halt | Order::Shutdown) {
-                return Next::Park;
+            match message {
+                None => return Next::End,
+                Some((Order::Start | Order::Restart, answer)) => return Next::Live(Some(answer)),
+                Some((Order::Halt | Order::Shutdown, answer)) => {
+                    self.publish.send_replace(State::Down);
+                    answer_done(answer);
+                    return Next::Park;
+                }
+                Some((Order::Kill, answer)) => answer_done(answer),
+                Some((Order::Stop | Order::Cont, answer)) => {
+                    // Nobody waits any more: there is nothing to take back.
+                    let _ = answer.send(Err("it does not run".to_owned()));
+                }
             }
         }
     }
+}
+
+impl Next {
+    /// What the process is doing until this has happened.
+    fn state(&self) -> State {
+        match self {
+            Self::Live(_) | Self::Wait(_) => State::BackingOff,
+            Self::Park | Self::End => State::Down,
+        }
+    }
+}
+
+fn answer_done(answer: Answer) {
+    // Nobody waits any more: the order is carried out all the same.
+    let _ = answer.send(Ok(()));
 }
 
 fn spawn(launch: &Launch) -> std::io::Result<Child> {

@@ -175,7 +175,7 @@ fn start_egret(
             workload::agent(program, home, node, &credentials.gossip_key),
         );
     }
-    step("operator and agents are started")
+    step("Egret's processes are started")
 }
 
 /// The external host's HTTP server: this program again.

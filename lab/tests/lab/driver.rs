@@ -125,7 +125,7 @@ pub(crate) fn assets() -> PathBuf {
 
 /// Waits until `ready`, which must come true.
 pub(crate) fn eventually(what: &str, mut ready: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !ready() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(50));
