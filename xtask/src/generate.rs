@@ -13,7 +13,7 @@ const HEADER: &str = "# Generated from crds/ by `cargo xtask generate`: edit the
 
 /// Why the files are not as they should be.
 #[derive(Debug, Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// A file could not be written or read.
     #[error("cannot access {}", path.display())]
     File {
@@ -36,8 +36,13 @@ struct Generated {
     text: String,
 }
 
+/// Where the committed definitions are.
+pub fn folder() -> PathBuf {
+    crate::root().join("config/crd")
+}
+
 /// Writes all files into the folder.
-pub(crate) fn write(folder: &Path) -> Result<(), Error> {
+pub fn write(folder: &Path) -> Result<(), Error> {
     for Generated { path, text } in files(folder)? {
         std::fs::write(&path, text).map_err(|source| Error::File { path, source })?;
     }
@@ -45,7 +50,7 @@ pub(crate) fn write(folder: &Path) -> Result<(), Error> {
 }
 
 /// Fails unless the folder holds all files as they would be written.
-pub(crate) fn check(folder: &Path) -> Result<(), Error> {
+pub fn check(folder: &Path) -> Result<(), Error> {
     let mut stale = Vec::new();
     for file in files(folder)? {
         if !is_current(&file)? {
@@ -90,19 +95,15 @@ fn file(folder: &Path, crd: &CustomResourceDefinition) -> Result<Generated, Erro
 mod tests {
     use super::*;
 
-    fn committed() -> PathBuf {
-        crate::crd_folder()
-    }
-
     #[test]
     fn the_committed_definitions_are_those_of_the_types() {
-        check(&committed()).unwrap();
+        check(&folder()).unwrap();
     }
 
     #[test]
     fn kustomize_applies_every_definition() {
-        let text = std::fs::read_to_string(committed().join("kustomization.yaml")).unwrap();
-        for file in files(&committed()).unwrap() {
+        let text = std::fs::read_to_string(folder().join("kustomization.yaml")).unwrap();
+        for file in files(&folder()).unwrap() {
             let name = file.path.file_name().unwrap().to_str().unwrap().to_owned();
             assert!(
                 text.contains(&format!("- {name}\n")),

@@ -1,13 +1,9 @@
-//! Chores of the repository: `cargo xtask generate` writes what is derived from the code.
-//!
-//! Owns no logic of its own beyond files; what is written comes from the crates that own it.
-#![forbid(unsafe_code)]
+//! `cargo xtask`: the chores on the command line.
 
-mod generate;
-
-use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use egret_xtask::{generate, root, stats, tidy, tree};
 
 #[derive(Parser)]
 struct Arguments {
@@ -23,16 +19,30 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Check the rules about the code that no compiler checks.
+    Tidy,
+    /// Measure the code without its tests.
+    Stats,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With its causes and without a backtrace: it is for whoever runs the chore.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let root = root();
     match Arguments::parse().chore {
-        Chore::Generate { check: false } => generate::write(&crd_folder())?,
-        Chore::Generate { check: true } => generate::check(&crd_folder())?,
+        Chore::Generate { check: false } => generate::write(&generate::folder())?,
+        Chore::Generate { check: true } => generate::check(&generate::folder())?,
+        Chore::Tidy => tidy::check(&root)?,
+        Chore::Stats => print!("{}", stats::report(&tree::read(&root)?)),
     }
     Ok(())
-}
-
-fn crd_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/crd")
 }
