@@ -105,6 +105,7 @@ impl<K: Kernel> Reconciler<K> {
             Message::Synced(source) => {
                 if self.awaited.remove(&source) && self.awaited.is_empty() {
                     info!("all objects read");
+                    self.index.complete();
                     self.compare_at = Instant::now();
                 }
             }
@@ -118,11 +119,12 @@ impl<K: Kernel> Reconciler<K> {
             *peers = now;
             is_news
         });
-        // Before everything is known, what stands in the kernel is better than what could be planned.
-        if !self.awaited.is_empty() && self.failures == 0 && self.compare_at > Instant::now() {
+        let is_due = self.compare_at <= Instant::now();
+        // After a failure it is not known what stands in the kernel; before everything is read, not what should.
+        if !is_due && (self.failures > 0 || !self.awaited.is_empty()) {
             return;
         }
-        let result = if self.compare_at <= Instant::now() {
+        let result = if is_due {
             self.compare().await
         } else {
             self.change().await
@@ -135,9 +137,6 @@ impl<K: Kernel> Reconciler<K> {
 
     /// Changes what the last facts touched.
     async fn change(&mut self) -> Result<(), Error> {
-        if !self.awaited.is_empty() {
-            return Ok(());
-        }
         let mut changes = self.index.take_changes();
         changes.retain(|change| is_possible(change.element()));
         self.commit(&Commit::of(&changes)).await
@@ -147,6 +146,7 @@ impl<K: Kernel> Reconciler<K> {
     async fn compare(&mut self) -> Result<(), Error> {
         let is = self.kernel.repair().await?;
         if !self.awaited.is_empty() {
+            // What stands is better than what could be planned now.
             return Ok(());
         }
         self.index.take_changes();

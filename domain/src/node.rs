@@ -123,6 +123,8 @@ pub struct Index {
     /// The nodes whose agents answer, also those that the API does not know (yet, or any more).
     answering: BTreeSet<NodeName>,
     membership: Membership,
+    /// Whether all that there is has been told: half of it would lead to wrong beliefs about who holds what.
+    is_complete: bool,
     planned: BTreeMap<Unit, BTreeSet<Element>>,
     touched: BTreeSet<Unit>,
     to_report: BTreeSet<EgressName>,
@@ -147,6 +149,7 @@ impl Index {
             by_ip: BTreeMap::new(),
             local_addresses: BTreeSet::new(),
             answering: BTreeSet::new(),
+            is_complete: false,
             planned: BTreeMap::new(),
             touched: BTreeSet::from([Unit::Cluster]),
             to_report: BTreeSet::new(),
@@ -189,6 +192,12 @@ impl Index {
             Fact::LocalAddresses(addresses) => self.set_local_addresses(addresses),
             Fact::Alive { nodes, settled } => self.set_alive(nodes, settled),
         }
+    }
+
+    /// All that there is has been told; from now on holders are named.
+    pub fn complete(&mut self) {
+        self.is_complete = true;
+        self.reconsider_all();
     }
 
     /// What changes in the kernel for the facts taken in since the last call.
@@ -316,7 +325,7 @@ impl Index {
     /// Names the holder of one Egress anew.
     fn reconsider(&mut self, name: &EgressName) {
         self.to_report.insert(name.clone());
-        let Some(tracked) = self.egresses.get(name) else {
+        let Some(tracked) = self.egresses.get(name).filter(|_| self.is_complete) else {
             return;
         };
         let holder = self.holder_of(tracked);

@@ -139,6 +139,12 @@ impl World {
         self.kernel.0.lock().unwrap().elements.contains(&element)
     }
 
+    /// How many commits, and how many repairs, there were.
+    fn counts(&self) -> (usize, usize) {
+        let state = self.kernel.0.lock().unwrap();
+        (state.commits.len(), state.repairs)
+    }
+
     /// Waits, on the paused clock, until it is so.
     async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         for _ in 0..10_000 {
@@ -183,7 +189,14 @@ async fn one_pod_event_is_one_small_transaction() {
     world.tell([egress(&["b", "a"])]).await;
     world.synced().await;
     world.ready().await;
-    let before = world.kernel.0.lock().unwrap().commits.len();
+    let forward = Element::Forward {
+        identity: identity(ip(11)),
+        node: ip(102),
+    };
+    world
+        .until("the gateway is known", |world| world.has(forward))
+        .await;
+    let (commits, repairs) = world.counts();
     world.tell([pod(2)]).await;
     let remote = Element::Remote {
         pod: [10, 244, 1, 2].into(),
@@ -195,13 +208,13 @@ async fn one_pod_event_is_one_small_transaction() {
     let state = world.kernel.0.lock().unwrap();
     let transaction = vec![egret_domain::datapath::Change::Add(remote)];
     assert_eq!(
-        state.commits[before..],
+        state.commits[commits..],
         [Commit {
             transaction,
             ..Commit::default()
         }]
     );
-    assert_eq!(state.repairs, 1);
+    assert_eq!(state.repairs, repairs);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,6 +150,7 @@ impl World {
         world.apply(Fact::Namespace("staging".into(), Labels::new()));
         world.apply(alive("a b c d e f"));
         world.apply(pod("prod/web", "10.244.1.10", "app=web"));
+        world.0.complete();
         world.0.take_changes();
         world
     }
@@ -528,6 +529,23 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
         })
         .collect();
     assert_eq!(except, ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"]);
+}
+
+#[test]
+fn nobody_is_believed_to_hold_anything_before_all_is_known() {
+    let mut world = World(Index::new("a".into(), Vec::new()));
+    world.apply(alive("a b"));
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("b a")
+            .reported("b")
+            .fact(),
+    );
+    assert_eq!(world.datapath(), Vec::<String>::new());
+    world.apply(node_fact("a", 1));
+    world.apply(node_fact("b", 2));
+    world.0.complete();
+    assert_eq!(world.datapath(), ["10.10.0.11 at 10.10.0.2"]);
 }
 
 #[test]
