@@ -1,0 +1,57 @@
+//! What can happen to a cluster, and a look at a node from inside.
+
+use anyhow::Result;
+
+use super::Lab;
+
+impl Lab {
+    /// Cuts a node's power.
+    pub fn power_off(&self, node: &str) -> Result<()> {
+        self.ask(&["node", "off", node]).map(drop)
+    }
+
+    /// Lets a node boot.
+    pub fn power_on(&self, node: &str) -> Result<()> {
+        self.ask(&["node", "on", node]).map(drop)
+    }
+
+    /// Takes the API server away.
+    pub fn stop_api(&self) -> Result<()> {
+        self.ask(&["apiserver", "stop"]).map(drop)
+    }
+
+    /// Brings the API server back; it answers now.
+    pub fn start_api(&self) -> Result<()> {
+        self.ask(&["apiserver", "start"]).map(drop)
+    }
+
+    /// Kills the operator; it is started again.
+    pub fn kill_operator(&self) -> Result<()> {
+        self.ask(&["operator", "kill"]).map(drop)
+    }
+
+    /// Kills a node's agent; it is started again.
+    pub fn kill_agent(&self, node: &str) -> Result<()> {
+        self.ask(&["agent", "kill", node]).map(drop)
+    }
+
+    /// Asks a node's agent to end, and starts it again.
+    pub fn restart_agent(&self, node: &str) -> Result<()> {
+        self.ask(&["agent", "restart", node]).map(drop)
+    }
+
+    /// Asks the operator and all agents to end, and starts them again: they read everything anew.
+    pub fn restart_everything(&self) -> Result<()> {
+        self.ask(&["operator", "restart"])?;
+        self.nodes()
+            .iter()
+            .try_for_each(|node| self.restart_agent(node))
+    }
+
+    /// Runs a command, its words separated by spaces, on a node as root; its output.
+    pub fn on_node(&self, node: &str, command: &str) -> Result<String> {
+        let target = format!("node/{node}");
+        let words: Vec<_> = command.split(' ').collect();
+        self.ask(&[&["exec", &target, "--"], &words[..]].concat())
+    }
+}

@@ -1,0 +1,87 @@
+//! Pods, what they send, and what the external host sees of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::Lab;
+use crate::patience::wait_until;
+use crate::stream::Stream;
+
+/// A Pod to be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct PodSpec {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its node.
+    pub node: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Lab {
+    /// Makes a Pod, `NAMESPACE/NAME`, with labels `k=v,…`, and its namespace if there is none; it runs now.
+    pub fn pod(&self, pod: &str, node: &str, labels: &str) -> Result<()> {
+        let (namespace, name) = pod.split_once('/').context("a Pod is NAMESPACE/NAME")?;
+        let mut args = vec!["pod", name, "--node", node, "-n", namespace];
+        if !labels.is_empty() {
+            args.extend(["-l", labels]);
+        }
+        self.ask(&args).map(drop)
+    }
+
+    /// Makes many Pods.
+    pub fn pods(&self, pods: &[PodSpec]) -> Result<()> {
+        let lines = pods.iter().map(serde_json::to_string);
+        let lines: Vec<_> = lines.collect::<Result<_, _>>()?;
+        self.ask_with(&["pods", "apply", "-"], &lines.join("\n"))
+            .map(drop)
+    }
+
+    /// Sends one request from a Pod to the external host; the source address that it saw.
+    pub fn source_of(&self, pod: &str) -> Result<String> {
+        Ok(self.ask(&["curl", pod])?.trim().to_owned())
+    }
+
+    /// Waits until a Pod's requests arrive from this address.
+    pub fn wait_for_source(&self, pod: &str, source: &str) -> Result<()> {
+        let what = format!("{pod} leaves as {source}");
+        wait_until(&what, || self.source_of(pod), |seen| seen == source).map(drop)
+    }
+
+    /// Waits until a Pod's requests arrive from its node's address: no Egress applies to it.
+    pub fn wait_for_node_source(&self, pod: &str, node: &str) -> Result<()> {
+        self.wait_for_source(pod, &self.address_of(node)?.to_string())
+    }
+
+    /// Begins to send a hundred requests per second from a Pod to the external host.
+    pub fn stream(&self, pod: &str, seconds: u32) -> Result<Stream> {
+        let args = [
+            "stream",
+            pod,
+            "--rate",
+            "100",
+            "--seconds",
+            &seconds.to_string(),
+        ];
+        Ok(Stream::new(self.spawn(&args)?))
+    }
+
+    /// Every source address from which a packet has reached the external host, with the number of packets.
+    pub fn seen(&self) -> Result<BTreeMap<String, u64>> {
+        let lines = self.ask(&["seen"])?;
+        let entry = |line: &str| {
+            let (address, packets) = line.split_once(' ').context("ADDRESS PACKETS")?;
+            Ok((address.to_owned(), packets.parse()?))
+        };
+        lines.lines().map(entry).collect()
+    }
+
+    /// Lets the external host forget what it has seen.
+    pub fn forget_seen(&self) -> Result<()> {
+        self.ask(&["seen", "--reset"]).map(drop)
+    }
+}

@@ -1,0 +1,158 @@
+//! Objects as `kubectl get -o json` shows them.
+//!
+//! Owns only the fields that a suite looks at. Written down a second time on purpose: a field that Egret renames by
+//! mistake is found here.
+
+use serde::Deserialize;
+
+/// A list of objects.
+#[derive(Debug, Clone, Deserialize)]
+pub struct List<T> {
+    /// They.
+    pub items: Vec<T>,
+}
+
+/// What every object has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+}
+
+/// A condition.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Condition {
+    /// What it speaks of.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// An Egress.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Egress {
+    /// Its name.
+    pub metadata: Metadata,
+    /// What was asked for.
+    pub spec: EgressSpec,
+    /// What is so.
+    #[serde(default)]
+    pub status: EgressStatus,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressSpec {
+    /// The address asked for or allocated.
+    #[serde(rename = "egressIP")]
+    pub egress_ip: Option<String>,
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressStatus {
+    /// The egress IP in force.
+    #[serde(rename = "egressIP")]
+    pub egress_ip: Option<String>,
+    /// The gateway.
+    pub egress_node: Option<String>,
+    /// Why it is so.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+impl Egress {
+    /// The egress IP in force and the node that has it, when both are told.
+    pub fn held(&self) -> Option<(&str, &str)> {
+        let EgressStatus {
+            egress_ip,
+            egress_node,
+            ..
+        } = &self.status;
+        Some((egress_ip.as_deref()?, egress_node.as_deref()?))
+    }
+
+    /// Whether all is well with it.
+    pub fn is_ready(&self) -> bool {
+        is_true(&self.status.conditions, "Ready")
+    }
+
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        find(&self.status.conditions, kind)
+    }
+}
+
+/// A pool.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pool {
+    /// What is so.
+    #[serde(default)]
+    pub status: PoolStatus,
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PoolStatus {
+    /// How much of it is in use.
+    pub usage: Option<Usage>,
+    /// Why it is so.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+impl Pool {
+    /// Whether it says that it has no address left.
+    pub fn is_exhausted(&self) -> bool {
+        is_true(&self.status.conditions, "Exhausted")
+    }
+}
+
+/// How much of a pool is in use, in addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Usage {
+    /// All.
+    pub total: i64,
+    /// Taken.
+    pub used: i64,
+}
+
+/// A node's report on itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EgressNode {
+    /// Its name.
+    pub metadata: Metadata,
+    /// What is so.
+    #[serde(default)]
+    pub status: EgressNodeStatus,
+}
+
+/// What is so.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct EgressNodeStatus {
+    /// Why it is so.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+impl EgressNode {
+    /// Whether its datapath stands.
+    pub fn is_ready(&self) -> bool {
+        is_true(&self.status.conditions, "Ready")
+    }
+}
+
+fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}

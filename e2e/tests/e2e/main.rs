@@ -1,0 +1,21 @@
+//! Egret in a cluster, seen from outside: kubectl, requests from Pods, what an external host sees, and faults.
+//!
+//! Every test has a cluster of its own. Nothing here knows what Egret is made of, but for `cleanliness`, which looks at
+//! a node as an administrator does.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod cleanliness;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod restarts;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod seed;
+#[cfg(test)]
+mod selectors;

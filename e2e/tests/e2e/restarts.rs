@@ -1,0 +1,190 @@
+//! Egret's processes are killed at bad moments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use egret_e2e::lab::Lab;
+use egret_e2e::manifest::{egress, pods_with, pool};
+use egret_e2e::object::{Egress, Pool};
+use egret_e2e::patience::wait_until;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, RngExt};
+
+use crate::seed::random;
+
+const EGRESSES: usize = 30;
+
+#[test]
+fn every_egress_ends_right_when_processes_are_killed_while_egresses_come_and_go() -> Result<()> {
+    Lab::run(3, |lab| {
+        let mut random = random();
+        lab.apply(&pool("pool", &["start: 10.10.3.1, end: 10.10.3.40"]))?;
+        for number in [0, 7, 29] {
+            lab.pod(
+                &format!("shop/web-{number}"),
+                "node-2",
+                &format!("app=web-{number}"),
+            )?;
+        }
+        let mut numbers: Vec<_> = (0..EGRESSES).collect();
+        numbers.shuffle(&mut random);
+        let (to_delete, to_keep) = numbers.split_at(EGRESSES / 3);
+        for batch in numbers.chunks(5) {
+            let manifests: Vec<_> = batch.iter().map(|number| of_number(*number)).collect();
+            lab.apply(&manifests.concat())?;
+            kill_something(lab, &mut random)?;
+        }
+        for batch in to_delete.chunks(3) {
+            for number in batch {
+                lab.kubectl(&["delete", "egress", &name(*number), "--wait=false"])?;
+            }
+            kill_something(lab, &mut random)?;
+        }
+        let kept = to_keep.iter().map(|number| name(*number)).collect();
+        let held = wait_for_exactly(lab, &kept)?;
+        wait_for_addresses(lab, &held)?;
+        for number in [0, 7, 29] {
+            let pod = format!("shop/web-{number}");
+            match held.get(&name(number)) {
+                Some((ip, _)) => lab.wait_for_source(&pod, ip)?,
+                None => lab.wait_for_node_source(&pod, "node-2")?,
+            }
+        }
+        Ok(())
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("web-{number}")
+}
+
+fn of_number(number: usize) -> String {
+    let name = name(number);
+    egress(&name, &pods_with("app", &name), "externalIPPool: pool")
+}
+
+/// Waits for a random moment, then kills the operator, an agent, or both.
+fn kill_something(lab: &Lab, random: &mut StdRng) -> Result<()> {
+    sleep(Duration::from_millis(random.random_range(0..800)));
+    let what = random.next_u32() % 3;
+    if what != 0 {
+        lab.kill_operator()?;
+    }
+    if what != 1
+        && let Some(node) = lab.nodes().choose(random)
+    {
+        lab.kill_agent(node)?;
+    }
+    Ok(())
+}
+
+/// IP and node of each Egress.
+type Held = BTreeMap<String, (String, String)>;
+
+/// Waits until these Egresses and no others exist, each in force with an IP of its own; the pool counts them.
+fn wait_for_exactly(lab: &Lab, names: &BTreeSet<String>) -> Result<Held> {
+    let is_so = |seen: &Vec<Egress>| {
+        let held: BTreeSet<_> = seen
+            .iter()
+            .filter_map(Egress::held)
+            .map(|(ip, _)| ip)
+            .collect();
+        seen.iter().all(Egress::is_ready)
+            && seen.iter().map(|egress| &egress.metadata.name).eq(names)
+            && held.len() == names.len()
+    };
+    let egresses = wait_until("the Egresses are right", || lab.list("egress"), is_so)?;
+    let used = i64::try_from(names.len())?;
+    let counts = |pool: &Pool| pool.status.usage.is_some_and(|usage| usage.used == used);
+    wait_until("the pool counts them", || lab.pool("pool"), counts)?;
+    let held = egresses.iter().filter_map(|egress| {
+        let (ip, node) = egress.held()?;
+        Some((
+            egress.metadata.name.clone(),
+            (ip.to_owned(), node.to_owned()),
+        ))
+    });
+    Ok(held.collect())
+}
+
+/// Waits until each node has the addresses that the objects say it has, and no others of the pool.
+fn wait_for_addresses(lab: &Lab, held: &Held) -> Result<()> {
+    for node in lab.nodes() {
+        let wanted: BTreeSet<_> = held
+            .values()
+            .filter(|held| held.1 == node)
+            .map(|held| held.0.clone())
+            .collect();
+        let look = || Ok(pool_addresses(&lab.on_node(&node, "ip -o -4 addr")?));
+        wait_until(&format!("{node} has its addresses"), look, |seen| {
+            *seen == wanted
+        })?;
+    }
+    Ok(())
+}
+
+fn pool_addresses(listing: &str) -> BTreeSet<String> {
+    let addresses = listing
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(3));
+    let addresses = addresses.filter_map(|address| address.split('/').next());
+    addresses
+        .filter(|address| address.starts_with("10.10.3."))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_pool_address_that_is_found_is_told_from_others() {
+    let listing = "1: lo    inet 127.0.0.1/8 scope host lo\n\
+                   5: egret-ips    inet 10.10.3.7/32 scope global egret-ips\n";
+    assert_eq!(
+        pool_addresses(listing),
+        BTreeSet::from(["10.10.3.7".to_owned()])
+    );
+}
+
+#[test]
+fn killed_and_restarted_agents_end_right_under_load() -> Result<()> {
+    const IP: &str = "10.10.3.1";
+    Lab::run(3, |lab| {
+        lab.apply(&pool("pool", &["start: 10.10.3.1, end: 10.10.3.1"]))?;
+        lab.apply(&egress(
+            "web",
+            &pods_with("app", "web"),
+            "externalIPPool: pool",
+        ))?;
+        let gateway = lab.gateway_of("web", IP)?;
+        let source_node = lab.node_except(&[&gateway])?;
+        lab.pod("shop/web", &source_node, "app=web")?;
+        lab.wait_for_source("shop/web", IP)?;
+        lab.forget_seen()?;
+
+        let requests = lab.stream("shop/web", 12)?;
+        for node in [&source_node, &gateway] {
+            sleep(Duration::from_secs(2));
+            lab.kill_agent(node)?;
+            sleep(Duration::from_secs(2));
+            lab.restart_agent(node)?;
+        }
+        let summary = requests.finish()?;
+        eprintln!("{summary:?}");
+        ensure!(
+            summary.is_only_from(IP),
+            "answers from elsewhere: {summary:?}"
+        );
+        ensure!(
+            lab.seen()?.keys().eq([IP]),
+            "packets from elsewhere: {:?}",
+            lab.seen()?
+        );
+
+        let gateway = lab.gateway_of("web", IP)?;
+        let held = Held::from([("web".to_owned(), (IP.to_owned(), gateway))]);
+        wait_for_addresses(lab, &held)?;
+        lab.wait_for_source("shop/web", IP)
+    })
+}
