@@ -63,6 +63,9 @@ pub enum Error {
     /// No link has the node's address.
     #[error("no link of this node has its address {0}: is HOST_IP the node's InternalIP?")]
     NoUplink(IpAddr),
+    /// Something is to be committed to a frame that does not stand.
+    #[error("the datapath's frame does not stand yet: it is repaired before the next change")]
+    NoFrame,
     /// A kernel setting cannot be written.
     #[error("cannot set {path}: the agent needs /proc/sys/net to be writable")]
     Sysctl {
@@ -84,6 +87,7 @@ impl Error {
             Self::NoNftables(_) => "nftables",
             Self::Netlink { .. } | Self::Socket(_) => "netlink",
             Self::NoUplink(_) => "uplink",
+            Self::NoFrame => "frame",
             Self::Sysctl { .. } => "sysctl",
         }
     }

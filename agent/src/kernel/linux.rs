@@ -160,7 +160,7 @@ impl Kernel for Linux {
 
     async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
         let Some(links) = self.links else {
-            return Err(Error::NoUplink(self.node));
+            return Err(Error::NoFrame);
         };
         self.try_commit(links, commit).await
     }
