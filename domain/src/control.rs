@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
-pub use self::decision::{Decision, Object};
+pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 
 use self::addresses::Addresses;

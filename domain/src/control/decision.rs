@@ -8,6 +8,15 @@ use crate::condition::Condition;
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::pool::Usage;
 
+/// One thing to write, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// To an Egress.
+    Egress(EgressName, EgressWrite),
+    /// To a pool.
+    Pool(PoolName, PoolWrite),
+}
+
 /// An object that is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
@@ -17,13 +26,11 @@ pub enum Object {
     Pool(PoolName),
 }
 
-/// One thing to write.
+/// One thing to write to an Egress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// What the operator owns of an Egress, both in one write, so that its IP is never without the finalizer.
-    OwnEgress {
-        /// The Egress.
-        egress: EgressName,
+pub enum EgressWrite {
+    /// What the operator owns of the object, both in one write, so that its IP is never without the finalizer.
+    Own {
         /// Whether its deletion is to wait for the operator.
         finalizer: bool,
         /// `spec.egressIP` where the operator chooses it; `None` gives the field up, and removes it unless the user has
@@ -31,32 +38,28 @@ pub enum Decision {
         ip: Option<IpAddr>,
     },
     /// No node answers for the Egress's IP any more: its deletion need not wait.
-    ReleaseEgress(EgressName),
-    /// What the operator owns of an Egress's status: all of it, a condition that is not listed goes.
-    EgressStatus {
-        /// The Egress.
-        egress: EgressName,
+    Release,
+    /// What the operator owns of the status: all of it, a condition that is not listed goes.
+    Status {
         /// `status.candidates`.
         candidates: Vec<NodeName>,
         /// The operator's conditions.
         conditions: Vec<Condition>,
     },
-    /// The holder in the status is gone from the cluster: the status names none, unless another has come meanwhile.
-    ClearHolder {
-        /// The Egress.
-        egress: EgressName,
-        /// The holder that is gone.
-        node: NodeName,
-    },
+    /// This holder in the status is gone from the cluster: the status names none, unless another has come meanwhile.
+    ClearHolder(NodeName),
+}
+
+/// One thing to write to a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolWrite {
     /// The pool's deletion is to wait for the operator.
-    GuardPool(PoolName),
+    Guard,
     /// Nobody uses the pool any more: its deletion need not wait.
-    ReleasePool(PoolName),
-    /// What the operator owns of a pool's status: all of it.
-    PoolStatus {
-        /// The pool.
-        pool: PoolName,
-        /// `status.usage`; `None` while the pool has never been readable.
+    Release,
+    /// What the operator owns of the status: all of it.
+    Status {
+        /// `status.usage`; `None` while the pool has never been legible.
         usage: Option<Usage>,
         /// The operator's conditions.
         conditions: Vec<Condition>,
@@ -67,13 +70,8 @@ impl Decision {
     /// The object that is written.
     pub fn object(&self) -> Object {
         match self {
-            Self::OwnEgress { egress, .. }
-            | Self::ReleaseEgress(egress)
-            | Self::EgressStatus { egress, .. }
-            | Self::ClearHolder { egress, .. } => Object::Egress(egress.clone()),
-            Self::GuardPool(pool) | Self::ReleasePool(pool) | Self::PoolStatus { pool, .. } => {
-                Object::Pool(pool.clone())
-            }
+            Self::Egress(name, _) => Object::Egress(name.clone()),
+            Self::Pool(name, _) => Object::Pool(name.clone()),
         }
     }
 }

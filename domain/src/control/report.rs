@@ -3,107 +3,107 @@
 //! Owns the comparison of what the objects should say with what they say. Never gives a decision that would change
 //! nothing.
 
-use super::{Control, Decision, EgressFact, Entry, Writer, take, verdict};
+use super::{Control, Decision, EgressFact, EgressWrite, Entry, PoolWrite, Writer, take, verdict};
 use crate::condition::{Condition, Recorded, Type};
 use crate::name::{EgressName, PoolName};
-use crate::pool::Usage;
 
 impl Control {
     pub(super) fn report(&mut self) -> Vec<Decision> {
         let (egresses, pools) = (take(&mut self.dirty.egresses), take(&mut self.dirty.pools));
-        let of_egresses = egresses.iter().flat_map(|name| self.for_egress(name));
-        let of_pools = pools.iter().flat_map(|name| self.for_pool(name));
+        let of_egresses = egresses.iter().flat_map(|name| {
+            let writes = self.writes_to_egress(name).into_iter();
+            writes.map(|write| Decision::Egress(name.clone(), write))
+        });
+        let of_pools = pools.iter().flat_map(|name| {
+            let writes = self.writes_to_pool(name).into_iter();
+            writes.map(|write| Decision::Pool(name.clone(), write))
+        });
         of_egresses.chain(of_pools).collect()
     }
 
-    fn for_egress(&self, name: &EgressName) -> Vec<Decision> {
+    /// What to write to an Egress as things are now, in this order; nothing that [`Control::decide`] would not give.
+    pub fn writes_to_egress(&self, name: &EgressName) -> Vec<EgressWrite> {
         let Some(entry) = self.egresses.get(name) else {
             return Vec::new();
         };
         let fact = &entry.fact;
         let is_held = self.holder(fact).is_some();
         if fact.has_finalizer && (fact.is_static() || fact.deleting && !is_held) {
-            return vec![Decision::ReleaseEgress(name.clone())];
+            return vec![EgressWrite::Release];
         }
         if fact.deleting && !is_held {
             return Vec::new();
         }
-        let own = own_decision(entry);
+        let own = own(entry);
         // The status tells of a generation, which the first write changes.
         let status = if own.is_some() {
             None
         } else {
-            self.status_decision(entry)
+            self.status(entry)
         };
-        own.into_iter()
+        self.clear_holder(fact)
+            .into_iter()
+            .chain(own)
             .chain(status)
-            .chain(self.clear_decision(fact))
             .collect()
     }
 
-    fn status_decision(&self, entry: &Entry) -> Option<Decision> {
+    fn status(&self, entry: &Entry) -> Option<EgressWrite> {
         let Entry {
             fact, candidates, ..
         } = entry;
         let conditions = verdict::of_egress(entry, self.holder(fact));
-        let unwanted = |kind| !conditions.iter().any(|wanted| wanted.kind == kind);
-        let is_left =
-            unwanted(Type::IpAllocated) && fact.status.condition(Type::IpAllocated).is_some();
+        let is_unwanted = !conditions
+            .iter()
+            .any(|wanted| wanted.kind == Type::IpAllocated);
+        let is_left = is_unwanted && fact.status.condition(Type::IpAllocated).is_some();
         let is_said = fact.status.candidates == *candidates
             && !is_left
             && say(&fact.status.conditions, &conditions);
-        (!is_said).then(|| Decision::EgressStatus {
-            egress: fact.name.clone(),
+        (!is_said).then(|| EgressWrite::Status {
             candidates: candidates.clone(),
             conditions,
         })
     }
 
-    fn clear_decision(&self, fact: &EgressFact) -> Option<Decision> {
+    fn clear_holder(&self, fact: &EgressFact) -> Option<EgressWrite> {
         let node = fact
             .status
             .node
             .as_ref()
             .filter(|node| !self.nodes.contains_key(*node))?;
-        Some(Decision::ClearHolder {
-            egress: fact.name.clone(),
-            node: node.clone(),
-        })
+        Some(EgressWrite::ClearHolder(node.clone()))
     }
 
-    fn for_pool(&self, name: &PoolName) -> Vec<Decision> {
+    /// What to write to a pool as things are now, in this order; nothing that [`Control::decide`] would not give.
+    pub fn writes_to_pool(&self, name: &PoolName) -> Vec<PoolWrite> {
         let pool = self.pools.get(name);
         let Some((pool, fact)) = pool.and_then(|pool| Some((pool, pool.fact.as_ref()?))) else {
             return Vec::new();
         };
         let users: Vec<_> = self.users.of(name).collect();
         if fact.deleting && users.is_empty() {
-            let release = fact
+            return fact
                 .has_finalizer
-                .then(|| Decision::ReleasePool(name.clone()));
-            return release.into_iter().collect();
+                .then_some(PoolWrite::Release)
+                .into_iter()
+                .collect();
         }
         let usage = pool
             .legible
             .as_ref()
             .map(|legible| legible.allocator.usage());
         let conditions = verdict::of_pool(fact, usage, &users);
-        let guard = !fact.deleting && !fact.has_finalizer;
-        let status = fact.usage != usage || !say(&fact.conditions, &conditions);
-        let guard = guard.then(|| Decision::GuardPool(name.clone()));
-        let status = status.then(|| pool_status(name, usage, conditions));
+        let is_guarded = fact.deleting || fact.has_finalizer;
+        let is_said = fact.usage == usage && say(&fact.conditions, &conditions);
+        let guard = (!is_guarded).then_some(PoolWrite::Guard);
+        let status = (!is_said).then_some(PoolWrite::Status { usage, conditions });
         guard.into_iter().chain(status).collect()
     }
 }
 
-impl EgressFact {
-    fn is_static(&self) -> bool {
-        self.pool.is_none() && self.problems.is_none()
-    }
-}
-
 /// What the operator should own of the object, if it owns something else.
-fn own_decision(entry: &Entry) -> Option<Decision> {
+fn own(entry: &Entry) -> Option<EgressWrite> {
     let Entry { fact, grant, .. } = entry;
     if fact.deleting || fact.pool.is_none() {
         return None;
@@ -114,18 +114,12 @@ fn own_decision(entry: &Entry) -> Option<Decision> {
         .filter(|_| is_operators_choice(fact));
     let finalizer = fact.has_finalizer || grant.is_some();
     let is_owned = fact.has_finalizer == finalizer && fact.owned_ip() == ip;
-    (!is_owned).then(|| Decision::OwnEgress {
-        egress: fact.name.clone(),
-        finalizer,
-        ip,
-    })
+    (!is_owned).then_some(EgressWrite::Own { finalizer, ip })
 }
 
-fn pool_status(name: &PoolName, usage: Option<Usage>, conditions: Vec<Condition>) -> Decision {
-    Decision::PoolStatus {
-        pool: name.clone(),
-        usage,
-        conditions,
+impl EgressFact {
+    fn is_static(&self) -> bool {
+        self.pool.is_none() && self.problems.is_none()
     }
 }
 

@@ -31,15 +31,14 @@ fn the_finalizer_comes_with_the_ip_in_one_write_and_the_status_after_it() {
     control.apply(Fact::Egress(Box::new(egress("a", 1))));
     let decisions = control.decide();
     let of_egress: Vec<_> = decisions
-        .iter()
-        .filter(|decision| matches!(decision.object(), Object::Egress(_)))
+        .into_iter()
+        .filter(|decision| decision.object() == Object::Egress("a".into()))
         .collect();
-    let own = Decision::OwnEgress {
-        egress: "a".into(),
+    let own = EgressWrite::Own {
         finalizer: true,
         ip: Some(ip("10.10.0.11")),
     };
-    assert_eq!(of_egress, [&own]);
+    assert_eq!(of_egress, [Decision::Egress("a".into(), own)]);
 }
 
 #[test]
@@ -239,6 +238,9 @@ fn ipv6_addresses_that_nodes_could_not_tell_apart_are_not_both_given() {
         condition == "False AddressTaken" && message.contains("identity"),
         "{message}"
     );
+    cluster.delete("c");
+    assert_eq!(cluster.allocated("a"), "True Allocated");
+    assert_eq!(cluster.allocated("b"), "False PoolExhausted");
 }
 
 /// Two IPv6 addresses with the same identity.

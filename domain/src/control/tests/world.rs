@@ -72,52 +72,53 @@ impl World {
     fn write(&mut self, decision: Decision) -> Option<Fact> {
         let object = decision.object();
         match decision {
-            Decision::OwnEgress {
-                egress,
-                finalizer,
-                ip,
-            } => self.own(&egress, finalizer, ip),
-            Decision::ReleaseEgress(name) => {
-                let egress = self.egresses.get_mut(&name)?;
+            Decision::Egress(name, write) => self.write_egress(&name, write)?,
+            Decision::Pool(name, write) => self.write_pool(&name, write)?,
+        }
+        Some(self.fact_of(&object))
+    }
+
+    fn write_egress(&mut self, name: &EgressName, write: EgressWrite) -> Option<()> {
+        let egress = self.egresses.get_mut(name)?;
+        match write {
+            EgressWrite::Own { finalizer, ip } => own(egress, finalizer, ip),
+            EgressWrite::Release => {
                 egress.has_finalizer = false;
                 if egress.deleting {
-                    self.egresses.remove(&name);
+                    self.egresses.remove(name);
                 }
             }
-            Decision::EgressStatus {
-                egress,
+            EgressWrite::Status {
                 candidates,
                 conditions,
             } => {
-                let status = &mut self.egresses.get_mut(&egress)?.status;
-                status.candidates = candidates;
-                status.conditions = recorded(&status.conditions, conditions);
+                egress.status.candidates = candidates;
+                egress.status.conditions = recorded(&egress.status.conditions, conditions);
             }
-            Decision::ClearHolder { egress, node } => {
-                let egress = self.egresses.get_mut(&egress)?;
-                if egress.status.node == Some(node) {
-                    let_go(egress);
-                }
+            EgressWrite::ClearHolder(node) if egress.status.node.as_ref() == Some(&node) => {
+                let_go(egress)
             }
-            Decision::GuardPool(name) => self.pools.get_mut(&name)?.has_finalizer = true,
-            Decision::ReleasePool(name) => {
-                let pool = self.pools.get_mut(&name)?;
+            EgressWrite::ClearHolder(_) => {}
+        }
+        Some(())
+    }
+
+    fn write_pool(&mut self, name: &PoolName, write: PoolWrite) -> Option<()> {
+        let pool = self.pools.get_mut(name)?;
+        match write {
+            PoolWrite::Guard => pool.has_finalizer = true,
+            PoolWrite::Release => {
                 pool.has_finalizer = false;
                 if pool.deleting {
-                    self.pools.remove(&name);
+                    self.pools.remove(name);
                 }
             }
-            Decision::PoolStatus {
-                pool,
-                usage,
-                conditions,
-            } => {
-                let pool = self.pools.get_mut(&pool)?;
+            PoolWrite::Status { usage, conditions } => {
                 pool.usage = usage;
                 pool.conditions = recorded(&pool.conditions, conditions);
             }
         }
-        Some(self.fact_of(&object))
+        Some(())
     }
 
     /// What the watch says of an object.
@@ -131,19 +132,6 @@ impl World {
                 Some(fact) => Fact::Pool(Box::new(fact.clone())),
                 None => Fact::PoolGone(name.clone()),
             },
-        }
-    }
-
-    fn own(&mut self, egress: &EgressName, finalizer: bool, ip: Option<IpAddr>) {
-        let Some(egress) = self.egresses.get_mut(egress) else {
-            return;
-        };
-        egress.has_finalizer |= finalizer;
-        match (ip, egress.ip_writer) {
-            (Some(ip), _) => set_ip(egress, Some(ip), Writer::Operator),
-            (None, Writer::Operator) => set_ip(egress, None, Writer::User),
-            (None, Writer::Both) => egress.ip_writer = Writer::User,
-            (None, Writer::User) => {}
         }
     }
 
@@ -198,6 +186,16 @@ impl World {
         } else {
             self.pools.remove(name);
         }
+    }
+}
+
+fn own(egress: &mut EgressFact, finalizer: bool, ip: Option<IpAddr>) {
+    egress.has_finalizer |= finalizer;
+    match (ip, egress.ip_writer) {
+        (Some(ip), _) => set_ip(egress, Some(ip), Writer::Operator),
+        (None, Writer::Operator) => set_ip(egress, None, Writer::User),
+        (None, Writer::Both) => egress.ip_writer = Writer::User,
+        (None, Writer::User) => {}
     }
 }
 
