@@ -1,1 +1,16 @@
-//! operator
+//! The operator's process: a thin shell around [`egret_domain::control`].
+//!
+//! Owns reading objects into facts and carrying decisions out. Never decides who gets which egress IP or which node may
+//! hold it. It may be killed at any moment: everything it knows is in the objects.
+//!
+//! Start reading at [`run`]; facts come from [`feed`], decisions leave through [`write`], and [`reconcile`] is between.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod feed;
+pub mod metrics;
+pub mod reconcile;
+pub mod run;
+pub mod write;
+
+mod condition;

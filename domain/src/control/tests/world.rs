@@ -96,7 +96,7 @@ impl World {
                 egress.status.conditions = recorded(&egress.status.conditions, conditions);
             }
             EgressWrite::ClearHolder(node) if egress.status.node.as_ref() == Some(&node) => {
-                let_go(egress)
+                let_go(egress);
             }
             EgressWrite::ClearHolder(_) => {}
         }

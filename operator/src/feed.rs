@@ -1,0 +1,138 @@
+//! From the API server's objects to facts.
+//!
+//! Owns which objects are watched. An object that cannot be decoded is reported, and what was known of it stands. Never
+//! decides.
+
+mod parse;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use egret_crds::{Egress, EgressNode, ExternalIPPool};
+use egret_domain::control::Fact;
+use egret_runtime::watch::{Event, Key, watch};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// What is told to the reconciler.
+#[derive(Debug)]
+pub enum Message {
+    /// Something is so.
+    Fact(Fact),
+    /// An Egress is so; with the object, for writing it.
+    Egress(Fact, Arc<Egress>),
+    /// The same for a pool.
+    Pool(Fact, Arc<ExternalIPPool>),
+    /// All objects of this source that existed at one moment have been told.
+    Synced(Source),
+}
+
+/// Where facts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the kind that it names")]
+pub enum Source {
+    Egresses,
+    Pools,
+    Nodes,
+    EgressNodes,
+}
+
+impl Source {
+    /// Every source: nothing is decided before each has told all that it knows.
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Egresses, Self::Pools, Self::Nodes, Self::EgressNodes])
+    }
+}
+
+/// Where messages go.
+pub type Sink = mpsc::Sender<Message>;
+
+/// Follows the Egresses, for ever.
+pub async fn egresses(client: Client, sink: Sink) {
+    let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
+    follow(client, Source::Egresses, sink, egress, gone, |_| None).await;
+}
+
+fn egress(egress: Egress) -> Message {
+    let fact = Fact::Egress(Box::new(parse::egress(&egress)));
+    Message::Egress(fact, Arc::new(egress))
+}
+
+/// Follows the pools, for ever.
+pub async fn pools(client: Client, sink: Sink) {
+    let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
+    let unreadable = |key: &Key| Some(Fact::PoolUnreadable(key.name.as_str().into()));
+    follow(client, Source::Pools, sink, pool, gone, unreadable).await;
+}
+
+fn pool(pool: ExternalIPPool) -> Message {
+    let fact = Fact::Pool(Box::new(parse::pool(&pool)));
+    Message::Pool(fact, Arc::new(pool))
+}
+
+/// Follows the nodes, for ever. Each may hold `max_egress_ips` unless it says otherwise.
+pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
+    let told = |node: Node| {
+        Message::Fact(Fact::Node(Box::new(parse::node(
+            node,
+            max_egress_ips.into(),
+        ))))
+    };
+    let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
+    follow(client, Source::Nodes, sink, told, gone, |_| None).await;
+}
+
+/// Follows what agents report of their nodes, for ever.
+pub async fn egress_nodes(client: Client, sink: Sink) {
+    let fitness = |name: &str, is_fit| Fact::NodeFitness {
+        node: name.into(),
+        is_fit,
+    };
+    let told = |report: EgressNode| {
+        let name = report.metadata.name.as_deref().unwrap_or_default();
+        Message::Fact(fitness(name, parse::is_fit(&report)))
+    };
+    let gone = |key: &Key| fitness(&key.name, true);
+    follow(client, Source::EgressNodes, sink, told, gone, |_| None).await;
+}
+
+/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `unreadable` what cannot
+/// be decoded.
+async fn follow<K>(
+    client: Client,
+    source: Source,
+    sink: Sink,
+    told: impl Fn(K) -> Message,
+    gone: impl Fn(&Key) -> Fact,
+    unreadable: impl Fn(&Key) -> Option<Fact>,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    let mut events = watch::<K>(Api::all(client), Config::default());
+    while let Some(event) = events.next().await {
+        let message = match event {
+            Event::Applied(object) => Some(told(object)),
+            Event::Deleted(key) => Some(Message::Fact(gone(&key))),
+            Event::Undecodable { key, error } => {
+                warn!(?source, object = %key, error, "cannot be read: left as it was known before");
+                unreadable(&key).map(Message::Fact)
+            }
+            Event::Synced => Some(Message::Synced(source)),
+        };
+        if let Some(message) = message
+            && sink.send(message).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

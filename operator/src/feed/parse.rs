@@ -1,0 +1,157 @@
+//! What of an object matters to the operator.
+//!
+//! Owns the reading of objects, one by one. A field of a status that cannot be read is as good as absent. Never compares
+//! objects.
+
+use std::net::IpAddr;
+
+use egret_crds::{Egress, EgressNode, EgressStatus, ExternalIPPool};
+use egret_domain::control::{self, EgressFact, PoolFact, Writer};
+use egret_domain::egress::Egress as ValidEgress;
+use egret_domain::name::PoolName;
+use egret_domain::placement;
+use egret_domain::pool::{PoolSpec, Usage};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+
+use crate::condition::recorded;
+use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
+
+/// The well-known label of a node's operating system.
+const OS_LABEL: &str = "kubernetes.io/os";
+/// How many egress IPs a node may hold, as Antrea's users write it.
+const LIMIT_ANNOTATION: &str = "node.antrea.io/max-egress-ips";
+
+pub(super) fn egress(object: &Egress) -> EgressFact {
+    let meta = &object.metadata;
+    let (pool, ip, problems) = match ValidEgress::try_from(object) {
+        Ok(valid) => (valid.pool().cloned(), valid.spec_ip(), None),
+        Err(problems) => {
+            let spec = &object.spec;
+            let pool = spec.external_ip_pool.as_deref().map(PoolName::from);
+            (
+                pool,
+                address(spec.egress_ip.as_deref()),
+                Some(problems.to_string()),
+            )
+        }
+    };
+    EgressFact {
+        name: name(meta).into(),
+        generation: meta.generation.unwrap_or_default(),
+        created: created(meta),
+        deleting: meta.deletion_timestamp.is_some(),
+        has_finalizer: has_finalizer(meta, EGRESS_FINALIZER),
+        pool,
+        ip,
+        ip_writer: ip_writer(meta),
+        problems,
+        status: object.status.as_ref().map(status).unwrap_or_default(),
+    }
+}
+
+fn status(status: &EgressStatus) -> control::EgressStatus {
+    control::EgressStatus {
+        ip: address(status.egress_ip.as_deref()),
+        node: status.egress_node.as_deref().map(Into::into),
+        candidates: status
+            .candidates
+            .iter()
+            .map(|node| node.as_str().into())
+            .collect(),
+        conditions: recorded(&status.conditions),
+    }
+}
+
+pub(super) fn pool(object: &ExternalIPPool) -> PoolFact {
+    let meta = &object.metadata;
+    let status = object.status.clone().unwrap_or_default();
+    PoolFact {
+        name: name(meta).into(),
+        generation: meta.generation.unwrap_or_default(),
+        deleting: meta.deletion_timestamp.is_some(),
+        has_finalizer: has_finalizer(meta, POOL_FINALIZER),
+        spec: PoolSpec::try_from(object).map_err(|problems| problems.to_string()),
+        usage: status.usage.map(|usage| Usage {
+            total: usage.total,
+            used: usage.used,
+        }),
+        conditions: recorded(&status.conditions),
+    }
+}
+
+pub(super) fn node(object: Node, max_egress_ips: usize) -> placement::Node {
+    let meta = object.metadata;
+    let spec = object.spec.unwrap_or_default();
+    let annotations = meta.annotations.unwrap_or_default();
+    // What is no number is no limit, as with Antrea.
+    let own_limit = annotations
+        .get(LIMIT_ANNOTATION)
+        .and_then(|limit| limit.parse().ok());
+    let labels = meta.labels.unwrap_or_default();
+    placement::Node {
+        name: meta.name.unwrap_or_default().into(),
+        is_linux: labels.get(OS_LABEL).is_none_or(|os| os == "linux"),
+        labels,
+        is_cordoned: spec.unschedulable == Some(true),
+        is_deleting: meta.deletion_timestamp.is_some(),
+        max_egress_ips: own_limit.unwrap_or(max_egress_ips),
+        ready_for_egress: true,
+    }
+}
+
+/// Whether the agent does not report that its node cannot be a gateway.
+pub(super) fn is_fit(report: &EgressNode) -> bool {
+    let mut conditions = report.status.iter().flat_map(|status| &status.conditions);
+    !conditions.any(|condition| condition.type_ == "Ready" && condition.status == "False")
+}
+
+fn name(meta: &ObjectMeta) -> &str {
+    meta.name.as_deref().unwrap_or_default()
+}
+
+/// Unix seconds; an object without comes last.
+fn created(meta: &ObjectMeta) -> i64 {
+    meta.creation_timestamp
+        .as_ref()
+        .map_or(i64::MAX, |time| time.0.as_second())
+}
+
+fn has_finalizer(meta: &ObjectMeta, finalizer: &str) -> bool {
+    meta.finalizers
+        .iter()
+        .flatten()
+        .any(|found| found == finalizer)
+}
+
+fn address(text: Option<&str>) -> Option<IpAddr> {
+    text?.parse().ok()
+}
+
+fn ip_writer(meta: &ObjectMeta) -> Writer {
+    let entries = || {
+        meta.managed_fields
+            .iter()
+            .flatten()
+            .filter(|entry| owns_ip(entry))
+    };
+    let is_operators = entries().any(is_operators);
+    let is_users = entries().any(|entry| !self::is_operators(entry));
+    match (is_operators, is_users) {
+        (true, true) => Writer::Both,
+        (true, false) => Writer::Operator,
+        (false, _) => Writer::User,
+    }
+}
+
+fn is_operators(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(MANAGER)
+}
+
+fn owns_ip(entry: &ManagedFieldsEntry) -> bool {
+    let fields = entry.fields_v1.as_ref();
+    fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:egressIP").is_some())
+}
+
+#[cfg(test)]
+mod tests;

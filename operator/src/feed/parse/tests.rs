@@ -1,0 +1,101 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read(spec: &Value, managers: &[(&str, &Value)]) -> EgressFact {
+    let managed: Vec<_> = managers
+        .iter()
+        .map(|(manager, spec)| json!({"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": spec}}))
+        .collect();
+    let object = json!({"apiVersion": "crd.antrea.io/v1beta1", "kind": "Egress",
+        "metadata": {"name": "a", "generation": 3, "managedFields": managed,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "finalizers": [EGRESS_FINALIZER]},
+        "spec": spec,
+        "status": {"egressIP": "10.10.0.11", "egressNode": "node-1", "candidates": ["node-1"]}});
+    egress(&serde_json::from_value(object).unwrap())
+}
+
+#[test]
+fn an_egress_is_read_with_its_status() {
+    let fact = read(&json!({"appliedTo": {}, "externalIPPool": "prod"}), &[]);
+    assert_eq!(
+        (fact.pool, fact.ip, fact.problems),
+        (Some("prod".into()), None, None)
+    );
+    assert!(fact.has_finalizer && !fact.deleting);
+    assert_eq!((fact.generation, fact.created), (3, 1_767_225_600));
+    assert_eq!(fact.status.ip, Some("10.10.0.11".parse().unwrap()));
+    assert_eq!(fact.status.node, Some("node-1".into()));
+    assert_eq!(fact.status.candidates, ["node-1".into()]);
+}
+
+#[test]
+fn an_invalid_egress_tells_its_problems_and_what_of_it_is_legible() {
+    let spec = json!({"appliedTo": {}, "externalIPPool": "prod", "egressIP": "10.10.0.11",
+        "bandwidth": {"rate": "fast"}});
+    let fact = read(&spec, &[]);
+    assert_eq!(
+        (fact.pool, fact.ip),
+        (Some("prod".into()), Some("10.10.0.11".parse().unwrap()))
+    );
+    assert!(
+        fact.problems
+            .is_some_and(|problems| problems.contains("spec.bandwidth.rate"))
+    );
+}
+
+#[test]
+fn who_wrote_the_ip_is_told_by_its_field_managers() {
+    let spec = json!({"appliedTo": {}, "externalIPPool": "prod", "egressIP": "10.10.0.11"});
+    let (ip, other) = (json!({"f:egressIP": {}}), json!({"f:externalIPPool": {}}));
+    let cases: [(&[(&str, &Value)], Writer); 5] = [
+        (&[], Writer::User),
+        (&[("kubectl", &ip)], Writer::User),
+        (&[(MANAGER, &ip), ("kubectl", &other)], Writer::Operator),
+        (&[(MANAGER, &ip), ("kubectl", &ip)], Writer::Both),
+        (&[(MANAGER, &other), ("kubectl", &ip)], Writer::User),
+    ];
+    for (managers, writer) in cases {
+        assert_eq!(read(&spec, managers).ip_writer, writer, "{managers:?}");
+    }
+}
+
+fn read_node(object: &Value) -> placement::Node {
+    node(serde_json::from_value(object.clone()).unwrap(), 255)
+}
+
+#[test]
+fn a_nodes_annotation_goes_before_the_default_limit_if_it_is_a_number() {
+    for (written, limit) in [("7", 7), ("0", 0), ("-1", 255), ("many", 255), ("", 255)] {
+        let object = json!({"metadata": {"name": "n", "annotations": {LIMIT_ANNOTATION: written}}});
+        assert_eq!(read_node(&object).max_egress_ips, limit, "{written:?}");
+    }
+}
+
+#[test]
+fn a_node_is_linux_unless_its_label_says_otherwise() {
+    for (labels, is_linux) in [(json!({}), true), (json!({OS_LABEL: "windows"}), false)] {
+        assert_eq!(
+            read_node(&json!({"metadata": {"labels": labels}})).is_linux,
+            is_linux
+        );
+    }
+    assert!(read_node(&json!({"metadata": {}, "spec": {"unschedulable": true}})).is_cordoned);
+}
+
+#[test]
+fn a_node_is_fit_unless_its_agent_reports_otherwise() {
+    let report = |conditions: &[(&str, &str)]| {
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|(kind, status)| {
+                json!({"type": kind, "status": status, "reason": "r", "message": "m",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"})
+            })
+            .collect();
+        let object = json!({"metadata": {"name": "n"}, "status": {"conditions": conditions}});
+        is_fit(&serde_json::from_value(object).unwrap())
+    };
+    assert!(report(&[]) && report(&[("Ready", "True")]));
+    assert!(!report(&[("Ready", "False")]));
+}

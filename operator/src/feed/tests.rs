@@ -1,0 +1,83 @@
+use http::{Request, Response};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tower_test::mock::pair;
+
+use super::*;
+
+/// What the feed tells of an object of the API.
+pub(crate) fn told(path: &str, object: &Value) -> Message {
+    if path.starts_with("egresses/") {
+        egress(serde_json::from_value(object.clone()).unwrap())
+    } else {
+        pool(serde_json::from_value(object.clone()).unwrap())
+    }
+}
+
+/// What is told of a list of objects.
+async fn told_of(
+    items: &Value,
+    follow: impl FnOnce(Client, Sink) -> tokio::task::JoinHandle<()>,
+) -> Vec<String> {
+    let (service, server) = pair::<Request<Body>, Response<Body>>();
+    let (sink, mut messages) = mpsc::channel(16);
+    let task = follow(Client::new(service, "default"), sink);
+    let mut server = Box::pin(server);
+    let (_, send) = server.next_request().await.expect("a list");
+    let list = json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string();
+    send.send_response(Response::new(Body::from(list.into_bytes())));
+    let mut lines = Vec::new();
+    loop {
+        match messages.recv().await.expect("the feed does not end") {
+            Message::Synced(_) => break,
+            Message::Fact(fact) => lines.push(format!("{fact:?}")),
+            Message::Egress(_, egress) => lines.push(format!("{:?}", egress.metadata.name)),
+            Message::Pool(_, pool) => lines.push(format!("{:?}", pool.metadata.name)),
+        }
+    }
+    task.abort();
+    lines
+}
+
+#[tokio::test]
+async fn an_egress_that_does_not_decode_is_skipped_and_the_others_are_told() {
+    let items = json!([
+        {"metadata": {"name": "bad", "resourceVersion": "1"}, "spec": 7},
+        {"metadata": {"name": "good", "resourceVersion": "1"}, "spec": {"appliedTo": {}}},
+    ]);
+    let lines = told_of(&items, |client, sink| tokio::spawn(egresses(client, sink))).await;
+    assert_eq!(lines, [r#"Some("good")"#]);
+}
+
+#[tokio::test]
+async fn a_pool_that_does_not_decode_is_known_to_exist() {
+    let items = json!([{"metadata": {"name": "bad", "resourceVersion": "1"}, "spec": 7}]);
+    let lines = told_of(&items, |client, sink| tokio::spawn(pools(client, sink))).await;
+    assert_eq!(lines, [r#"PoolUnreadable("bad")"#]);
+}
+
+#[tokio::test]
+async fn a_nodes_report_tells_whether_it_is_fit() {
+    let report = |status: &str| {
+        json!({"type": "Ready", "status": status, "reason": "r", "message": "m",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let items = json!([
+        {"metadata": {"name": "n1"}, "status": {"conditions": [report("True")]}},
+        {"metadata": {"name": "n2"}, "status": {"conditions": [report("False")]}},
+    ]);
+    let lines = told_of(&items, |client, sink| {
+        tokio::spawn(egress_nodes(client, sink))
+    })
+    .await;
+    let fitness = |node: &str, is_fit: bool| {
+        format!(
+            "{:?}",
+            Fact::NodeFitness {
+                node: node.into(),
+                is_fit
+            }
+        )
+    };
+    assert_eq!(lines, [fitness("n1", true), fitness("n2", false)]);
+}

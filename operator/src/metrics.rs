@@ -1,0 +1,66 @@
+//! The operator's metrics.
+//!
+//! Owns their names and labels. Never has the name of an object, an address or a message in a label.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What is counted. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    writes: Family<Write, Counter>,
+    queued: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Write {
+    what: &'static str,
+    outcome: &'static str,
+}
+
+impl Metrics {
+    /// Metrics at zero that the registry shows.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let registry = registry.sub_registry_with_prefix("egret_operator");
+        let writes = metrics.writes.clone();
+        registry.register("writes", "Decisions carried out, by outcome", writes);
+        let queued = metrics.queued.clone();
+        registry.register(
+            "queued_objects",
+            "Objects that wait for being written",
+            queued,
+        );
+        metrics
+    }
+
+    /// Counts a decision that was carried out, or was not.
+    pub fn count(&self, what: &'static str, outcome: &'static str) {
+        self.writes.get_or_create(&Write { what, outcome }).inc();
+    }
+
+    /// Shows how many objects wait for being written.
+    pub fn show_queued(&self, objects: usize) {
+        self.queued.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_counted_by_kind_and_outcome() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        metrics.count("pool_status", "conflict");
+        metrics.count("pool_status", "conflict");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = r#"egret_operator_writes_total{what="pool_status",outcome="conflict"} 2"#;
+        assert!(text.contains(line), "{text}");
+    }
+}

@@ -1,0 +1,178 @@
+mod api;
+
+use std::time::Duration;
+
+use egret_domain::name::NodeName;
+use egret_domain::placement::Node;
+use serde_json::{Value, json};
+
+use self::api::Api;
+use super::*;
+
+/// Longer than any retry.
+const LONG: Duration = Duration::from_mins(10);
+
+fn node(name: &str) -> Message {
+    Message::Fact(Fact::Node(Box::new(Node {
+        name: NodeName::from(name),
+        labels: BTreeMap::new(),
+        is_linux: true,
+        is_cordoned: false,
+        is_deleting: false,
+        max_egress_ips: 255,
+        ready_for_egress: true,
+    })))
+}
+
+/// One node, the pool `prod`, and these Egresses, all seen.
+async fn seen(egresses: &[&str]) -> Api {
+    let mut api = Api::new();
+    api.tell(node("node-1")).await;
+    api.create(
+        "externalippools",
+        "prod",
+        &json!({"nodeSelector": {},
+        "ipRanges": [{"start": "10.10.0.11", "end": "10.10.0.20"}]}),
+    )
+    .await;
+    for name in egresses {
+        api.create(
+            "egresses",
+            name,
+            &json!({"appliedTo": {}, "externalIPPool": "prod"}),
+        )
+        .await;
+    }
+    for source in Source::all() {
+        api.tell(Message::Synced(source)).await;
+    }
+    api
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_and_nobody_is_ready_before_everything_was_seen() {
+    let mut api = Api::new();
+    api.create(
+        "egresses",
+        "a",
+        &json!({"appliedTo": {}, "externalIPPool": "prod"}),
+    )
+    .await;
+    for source in [Source::Egresses, Source::Pools, Source::Nodes] {
+        api.tell(Message::Synced(source)).await;
+    }
+    assert!(api.next(LONG).await.is_none());
+    assert!(!api.readiness.awaited().is_empty());
+    api.tell(Message::Synced(Source::EgressNodes)).await;
+    assert!(api.next(LONG).await.is_some());
+    assert!(api.readiness.awaited().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_egress_gets_finalizer_and_ip_in_one_write_then_its_status_and_nothing_more() {
+    let mut api = seen(&["a"]).await;
+    let lines = api.serve_all(LONG).await;
+    let of_egress: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("egresses/a"))
+        .collect();
+    assert_eq!(of_egress, ["egresses/a", "egresses/a/status"]);
+    let egress = api.object("egresses", "a");
+    assert_eq!(egress["spec"]["egressIP"], "10.10.0.11");
+    assert_eq!(
+        egress["metadata"]["finalizers"],
+        json!(["egret.dev/egress-ip"])
+    );
+    assert_eq!(egress["status"]["candidates"], json!(["node-1"]));
+    assert_eq!(
+        condition(&egress, "IPAllocated"),
+        ("True".into(), "Allocated".into())
+    );
+    assert_eq!(
+        condition(&egress, "Ready"),
+        ("False".into(), "NotAssigned".into())
+    );
+    let pool = api.object("externalippools", "prod");
+    assert_eq!(pool["status"]["usage"], json!({"total": 10, "used": 1}));
+    assert_eq!(pool["metadata"]["finalizers"], json!(["egret.dev/pool"]));
+}
+
+fn condition(object: &Value, kind: &str) -> (String, String) {
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let found = conditions
+        .iter()
+        .find(|condition| condition["type"] == kind)
+        .unwrap();
+    let text = |field: &str| found[field].as_str().unwrap().to_owned();
+    (text("status"), text("reason"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_starts_anew_writes_nothing_when_all_is_written() {
+    let mut api = seen(&["a", "b"]).await;
+    api.serve_all(LONG).await;
+    let mut api = api.restarted().await;
+    assert_eq!(api.serve_all(LONG).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_decided_on_again() {
+    let mut api = seen(&["a"]).await;
+    api.fail("egresses/a", 409, 1);
+    api.serve_all(LONG).await;
+    assert_eq!(
+        api.object("egresses", "a")["spec"]["egressIP"],
+        "10.10.0.11"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_before_the_retry_is_what_is_written() {
+    let mut api = seen(&["a"]).await;
+    api.fail("egresses/a", 409, 1);
+    api.next(LONG).await.expect("the first try, or the pool");
+    let spec = json!({"appliedTo": {}, "externalIPPool": "prod", "egressIP": "10.10.0.15"});
+    api.replace("egresses", "a", &spec).await;
+    api.serve_all(LONG).await;
+    let egress = api.object("egresses", "a");
+    assert_eq!(egress["spec"]["egressIP"], "10.10.0.15");
+    assert_eq!(condition(&egress, "IPAllocated").0, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_written_does_not_hinder_the_others_and_is_tried_less_and_less() {
+    let mut api = seen(&["a", "b"]).await;
+    api.fail("egresses/a", 500, usize::MAX);
+    let lines = api.serve_all(Duration::from_secs(30)).await;
+    assert_eq!(
+        api.object("egresses", "b")["spec"]["egressIP"],
+        "10.10.0.12"
+    );
+    let tries = lines.iter().filter(|line| *line == "egresses/a").count();
+    assert!((3..20).contains(&tries), "{tries} tries");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_egress_is_let_go_when_its_node_has_let_go() {
+    let mut api = seen(&["a"]).await;
+    api.serve_all(LONG).await;
+    api.edit("egresses", "a", |egress| {
+        egress["status"]["egressNode"] = json!("node-1");
+        egress["status"]["egressIP"] = json!("10.10.0.11");
+        egress["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    })
+    .await;
+    assert_eq!(api.serve_all(LONG).await, ["egresses/a/status"]);
+    assert_eq!(
+        condition(&api.object("egresses", "a"), "Ready").1,
+        "Withdrawing"
+    );
+    api.edit("egresses", "a", |egress| egress["status"] = json!({}))
+        .await;
+    let lines = api.serve_all(LONG).await;
+    assert_eq!(lines[0], "egresses/a");
+    assert_eq!(
+        api.object("egresses", "a")["metadata"]["finalizers"],
+        json!([])
+    );
+}

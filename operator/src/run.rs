@@ -1,0 +1,43 @@
+//! Wiring: which task feeds which.
+//!
+//! Owns the start of the process. Never does any of the work.
+
+use std::process::ExitCode;
+
+use egret_runtime::client::{self, connect};
+use egret_runtime::process::{self, Process};
+use tokio::sync::mpsc;
+
+use crate::args::Args;
+use crate::feed;
+use crate::metrics::Metrics;
+use crate::reconcile::Reconciler;
+use crate::write::Writer;
+
+/// Messages that may wait for the reconciler; who sends more waits.
+const MESSAGES: usize = 4096;
+
+/// Runs the operator.
+pub fn run(args: &Args) -> ExitCode {
+    process::run(&args.common, async |process: &mut Process| {
+        start(args, process).await
+    })
+}
+
+async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> {
+    let client = connect().await?;
+    let (sink, messages) = mpsc::channel(MESSAGES);
+    let metrics = Metrics::registered(&mut process.metrics);
+    let ready = process.readiness.wait_for("the first lists of all watches");
+    let reconciler = Reconciler::new(Writer::new(client.clone()), metrics, ready);
+
+    let tasks = &mut process.tasks;
+    tasks.spawn_until_shutdown("reconciler", reconciler.run(messages));
+    tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
+    tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
+    let reports = feed::egress_nodes(client.clone(), sink.clone());
+    tasks.spawn_until_shutdown("egress nodes", reports);
+    let limit = args.max_egress_ips_per_node;
+    tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
+    Ok(())
+}

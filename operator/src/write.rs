@@ -1,0 +1,200 @@
+//! Carrying out decisions.
+//!
+//! Owns the shape of each write: what the operator owns goes by server-side apply; what it takes away from fields that
+//! others may own too, by a patch that fails if the object has changed since it was read. Never decides, never tries
+//! again.
+
+use egret_crds::{Egress, ExternalIPPool};
+use egret_domain::condition::Condition;
+use egret_domain::control::{EgressWrite, PoolWrite};
+use egret_domain::name::NodeName;
+use egret_runtime::apply::{Error, How, Part, apply, within_limit};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self, ObjectMeta};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::condition::written;
+
+/// The name under which the operator owns fields.
+pub const MANAGER: &str = "egret-operator";
+/// Deletion of an Egress waits until no node answers for its IP.
+pub const EGRESS_FINALIZER: &str = "egret.dev/egress-ip";
+/// Deletion of a pool waits until no Egress uses it.
+pub const POOL_FINALIZER: &str = "egret.dev/pool";
+
+/// An object that has changed since it was decided on is looked at anew.
+const OBJECT: How = How {
+    manager: MANAGER,
+    part: Part::Object,
+    force: false,
+    if_unchanged: true,
+};
+/// Nobody else has a say in these fields.
+const STATUS: How = How {
+    manager: MANAGER,
+    part: Part::Status,
+    force: true,
+    if_unchanged: false,
+};
+
+/// Writes objects.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    egresses: Api<Egress>,
+    pools: Api<ExternalIPPool>,
+}
+
+impl Writer {
+    /// Writes through this client.
+    pub fn new(client: Client) -> Self {
+        Self {
+            egresses: Api::all(client.clone()),
+            pools: Api::all(client),
+        }
+    }
+
+    /// Writes to an Egress, which is `current` as it was last read.
+    pub async fn egress(
+        &self,
+        write: &EgressWrite,
+        current: &Egress,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let api = &self.egresses;
+        match write {
+            EgressWrite::Own { finalizer, ip } => {
+                let guard = finalizer.then(|| guard(EGRESS_FINALIZER));
+                let ip = ip.map(|ip| ("spec", json!({ "egressIP": ip })));
+                own(api, current, &object(guard.into_iter().chain(ip)), OBJECT).await
+            }
+            EgressWrite::Release => release(api, current, EGRESS_FINALIZER).await,
+            EgressWrite::Status {
+                candidates,
+                conditions,
+            } => {
+                let old = current
+                    .status
+                    .as_ref()
+                    .map(|status| status.conditions.as_slice());
+                let names: Vec<_> = candidates.iter().map(NodeName::as_str).collect();
+                // An empty list is stored as none: applying it would never be done.
+                let listed = (!names.is_empty()).then(|| ("candidates", json!(names)));
+                let fields = listed.into_iter().chain([told(old, conditions, now)]);
+                own(api, current, &object([("status", object(fields))]), STATUS).await
+            }
+            EgressWrite::ClearHolder(_) => clear_holder(api, current).await,
+        }
+    }
+
+    /// Writes to a pool, which is `current` as it was last read.
+    pub async fn pool(
+        &self,
+        write: &PoolWrite,
+        current: &ExternalIPPool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let api = &self.pools;
+        match write {
+            PoolWrite::Guard => own(api, current, &object([guard(POOL_FINALIZER)]), OBJECT).await,
+            PoolWrite::Release => release(api, current, POOL_FINALIZER).await,
+            PoolWrite::Status { usage, conditions } => {
+                let old = current
+                    .status
+                    .as_ref()
+                    .map(|status| status.conditions.as_slice());
+                let usage = usage.map(|usage| json!({"total": usage.total, "used": usage.used}));
+                let usage = usage.map(|usage| ("usage", usage));
+                let fields = usage.into_iter().chain([told(old, conditions, now)]);
+                own(api, current, &object([("status", object(fields))]), STATUS).await
+            }
+        }
+    }
+}
+
+type Field = (&'static str, Value);
+
+fn object(fields: impl IntoIterator<Item = Field>) -> Value {
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn guard(finalizer: &str) -> Field {
+    ("metadata", json!({ "finalizers": [finalizer] }))
+}
+
+fn told(old: Option<&[v1::Condition]>, new: &[Condition], now: Timestamp) -> Field {
+    (
+        "conditions",
+        json!(written(old.unwrap_or_default(), new, now)),
+    )
+}
+
+async fn own<K>(api: &Api<K>, current: &K, wanted: &Value, how: How) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    apply(api, name(current), Some(current), wanted, how)
+        .await
+        .map(drop)
+}
+
+/// Takes a finalizer away, whoever may have written it too: a copied manifest does, and its deletion must not hang.
+async fn release<K>(api: &Api<K>, current: &K, finalizer: &str) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let found = current.meta().finalizers.iter().flatten();
+    let others: Vec<_> = found.filter(|found| *found != finalizer).collect();
+    let ObjectMeta {
+        uid,
+        resource_version,
+        ..
+    } = current.meta();
+    let patch = json!({"metadata": {
+        "uid": uid, "resourceVersion": resource_version, "finalizers": others,
+    }});
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    within_limit(api.patch(name(current), &params, &Patch::Merge(patch)))
+        .await
+        .map(drop)
+}
+
+/// Clears what agents have written of a holder: it is not there to do so.
+async fn clear_holder(api: &Api<Egress>, current: &Egress) -> Result<(), Error> {
+    let conditions = current.status.iter().flat_map(|status| &status.conditions);
+    let others: Vec<_> = conditions
+        .filter(|condition| condition.type_ != "IPAssigned")
+        .collect();
+    let ObjectMeta {
+        uid,
+        resource_version,
+        ..
+    } = &current.metadata;
+    let patch = json!({
+        "metadata": {"uid": uid, "resourceVersion": resource_version},
+        "status": {"egressNode": null, "egressIP": null, "conditions": others},
+    });
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    within_limit(api.patch_status(name(current), &params, &Patch::Merge(patch)))
+        .await
+        .map(drop)
+}
+
+fn name<K: Resource>(object: &K) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

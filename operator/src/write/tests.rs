@@ -1,0 +1,116 @@
+use http::{Request, Response};
+use kube::client::Body;
+use tower_test::mock::pair;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn egress(extra: &Value) -> Egress {
+    let mut object = json!({"apiVersion": "crd.antrea.io/v1beta1", "kind": "Egress",
+        "metadata": {"name": "a", "uid": "u", "resourceVersion": "7",
+            "finalizers": ["example.com/other", EGRESS_FINALIZER]},
+        "spec": {"appliedTo": {}, "externalIPPool": "prod"}});
+    object["status"] = extra.clone();
+    serde_json::from_value(object).unwrap()
+}
+
+/// What is sent for one write: method and path, content type, and body.
+async fn sent(write: EgressWrite, current: Egress) -> (String, String, Value) {
+    let (service, server) = pair::<Request<Body>, Response<Body>>();
+    let writer = Writer::new(Client::new(service, "default"));
+    let answer = serde_json::to_vec(&current).unwrap();
+    let mut server = Box::pin(server);
+    let serve = async {
+        let (request, send) = server.next_request().await.expect("a request");
+        let line = format!("{} {}", request.method(), request.uri());
+        let kind = request.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let body = request.into_body().collect_bytes().await.unwrap();
+        send.send_response(Response::new(Body::from(answer)));
+        (line, kind, serde_json::from_slice(&body).unwrap())
+    };
+    let (result, sent) = tokio::join!(writer.egress(&write, &current, NOW), serve);
+    result.unwrap();
+    sent
+}
+
+#[tokio::test]
+async fn the_ip_and_the_finalizer_are_applied_together_under_the_operators_name() {
+    let write = EgressWrite::Own {
+        finalizer: true,
+        ip: Some("10.10.0.11".parse().unwrap()),
+    };
+    let (line, kind, body) = sent(write, egress(&json!(null))).await;
+    let path = "PATCH /apis/crd.antrea.io/v1beta1/egresses/a?";
+    assert!(
+        line.starts_with(path) && line.ends_with("&fieldManager=egret-operator"),
+        "{line}"
+    );
+    assert!(
+        !line.contains("force"),
+        "what the user has written must win: {line}"
+    );
+    assert_eq!(kind, "application/apply-patch+yaml");
+    assert_eq!(
+        body,
+        json!({"apiVersion": "crd.antrea.io/v1beta1", "kind": "Egress",
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "finalizers": [EGRESS_FINALIZER]},
+            "spec": {"egressIP": "10.10.0.11"}})
+    );
+}
+
+#[tokio::test]
+async fn the_status_holds_the_operators_fields_only() {
+    let conditions = vec![Condition {
+        kind: egret_domain::condition::Type::Ready,
+        is_true: false,
+        reason: "NotAssigned",
+        message: "m".to_owned(),
+        observed_generation: 3,
+    }];
+    let write = EgressWrite::Status {
+        candidates: vec!["n1".into(), "n2".into()],
+        conditions,
+    };
+    let (line, _, body) = sent(write, egress(&json!({"egressNode": "n1"}))).await;
+    assert!(
+        line.starts_with("PATCH /apis/crd.antrea.io/v1beta1/egresses/a/status?"),
+        "{line}"
+    );
+    assert_eq!(
+        body["status"],
+        json!({"candidates": ["n1", "n2"], "conditions": [{"type": "Ready", "status": "False",
+            "reason": "NotAssigned", "message": "m", "observedGeneration": 3,
+            "lastTransitionTime": "1970-01-01T00:00:00Z"}]})
+    );
+}
+
+#[tokio::test]
+async fn a_finalizer_is_taken_away_only_from_the_object_that_was_decided_on() {
+    let (_, kind, body) = sent(EgressWrite::Release, egress(&json!(null))).await;
+    assert_eq!(kind, "application/merge-patch+json");
+    assert_eq!(
+        body,
+        json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": ["example.com/other"]}})
+    );
+}
+
+#[tokio::test]
+async fn a_holder_that_is_gone_is_cleared_with_its_condition() {
+    let condition = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": "r", "message": "m",
+            "lastTransitionTime": "1970-01-01T00:00:00Z"})
+    };
+    let status = json!({"egressNode": "n1", "egressIP": "10.10.0.11",
+        "conditions": [condition("IPAssigned"), condition("Ready")]});
+    let (line, _, body) = sent(EgressWrite::ClearHolder("n1".into()), egress(&status)).await;
+    assert!(line.contains("/egresses/a/status?"), "{line}");
+    assert_eq!(
+        body,
+        json!({"metadata": {"uid": "u", "resourceVersion": "7"},
+            "status": {"egressNode": null, "egressIP": null, "conditions": [condition("Ready")]}})
+    );
+}
