@@ -42,10 +42,23 @@ pub fn operator(program: &Path, home: &Home, node: NodeId, replica: u8) -> Launc
     launch(program, home, node, operator_name(replica), User::Operator)
 }
 
+/// Agent and operator may share a node, and so its loopback.
+fn admin_address(user: User) -> &'static str {
+    match user {
+        User::Operator => "127.0.0.1:9811",
+        User::Agent | User::Admin => "127.0.0.1:9810",
+    }
+}
+
 fn launch(program: &Path, home: &Home, node: NodeId, name: String, user: User) -> Launch {
     let text = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
     let pod = format!("egret-{}", name.replace('/', "-"));
-    let options = ["--log-format", "text", "--admin-address", "127.0.0.1:9810"];
+    let options = [
+        "--log-format",
+        "text",
+        "--admin-address",
+        admin_address(user),
+    ];
     let address = node.address().to_string();
     Launch {
         netns: Netns::Named(node.to_string()),
