@@ -23,9 +23,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error and its causes in one line.
 pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = without_status(&error.to_string());
     for cause in std::iter::successors(error.source(), |error| error.source()) {
-        let cause = cause.to_string();
+        let cause = without_status(&cause.to_string());
         // Some errors already repeat their cause.
         if !text.contains(&cause) {
             text.push_str(": ");
@@ -33,4 +33,27 @@ pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// To the API server's message, kube's errors append the whole status in Rust's notation.
+fn without_status(text: &str) -> String {
+    text.split(" (Status {").next().unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use kube::runtime::watcher;
+
+    use super::describe;
+
+    #[test]
+    fn an_error_of_the_api_server_is_told_once_and_in_its_own_words() {
+        let status = Status::failure("nodes is forbidden", "Forbidden").with_code(403);
+        let error = kube::Error::Api(status.boxed());
+        let error = watcher::Error::WatchStartFailed(error);
+        let text = describe(&error);
+        assert_eq!(text.matches("nodes is forbidden").count(), 1, "{text}");
+        assert!(!text.contains("Status"), "{text}");
+    }
 }

@@ -23,7 +23,7 @@ use crate::describe;
 /// Short enough to go on at once after an API server's restart, long enough not to press one that is ill.
 const BACKOFF: Limits = Limits {
     first: Duration::from_millis(200),
-    most: Duration::from_secs(5),
+    most: Duration::from_secs(3),
 };
 
 /// Which object: its namespace, where it has one, and its name.
@@ -142,6 +142,10 @@ impl Connection {
     }
 
     async fn failed(&mut self, error: &watcher::Error) {
+        if is_expired(error) {
+            // The server answers, but remembers less than was missed: list anew, and soon.
+            self.failures = 0;
+        }
         self.failures = self.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.failures);
         warn!(
@@ -152,6 +156,10 @@ impl Connection {
         );
         tokio::time::sleep(delay).await;
     }
+}
+
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 
 /// Which objects the consumer has been told of, with their UIDs, so that it can be told of what it missed.
