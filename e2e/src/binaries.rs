@@ -2,7 +2,8 @@
 //!
 //! Owns where they are. Never starts a lab.
 //!
-//! `EGRET_LAB_BIN` names another `egret-lab`; with `EGRET_E2E_PREBUILT=1` nothing is built.
+//! `EGRET_LAB_BIN` names another `egret-lab`, `EGRET_LAB_CONFIG` other manifests; with `EGRET_E2E_PREBUILT=1` nothing
+//! is built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,8 @@ pub struct Binaries {
     pub lab: PathBuf,
     /// The folder of the control plane's programs; unless given, the lab looks in its usual place.
     pub assets: Option<PathBuf>,
+    /// The folder of Egret's manifests.
+    pub config: PathBuf,
 }
 
 /// Builds what is out of date and finds everything; the same answer for the whole life of the process.
@@ -33,22 +36,22 @@ pub fn root() -> &'static Path {
 }
 
 fn prepare() -> Result<Binaries> {
+    let given = |name| std::env::var_os(name).map(PathBuf::from);
     let folder = folder()?;
-    let lab = std::env::var_os("EGRET_LAB_BIN").map(PathBuf::from);
-    let lab = lab.unwrap_or_else(|| folder.join("egret-lab"));
-    if std::env::var_os("EGRET_E2E_PREBUILT").is_some_and(|value| value == "1") {
-        ensure!(
-            lab.is_file(),
-            "{} is missing, and EGRET_E2E_PREBUILT forbids to build it",
-            lab.display()
-        );
-        return Ok(Binaries { lab, assets: None });
-    }
-    build(&folder)?;
-    let assets = output(&mut Command::new(root().join("hack/tools/build")))?;
+    let lab = given("EGRET_LAB_BIN").unwrap_or_else(|| folder.join("egret-lab"));
+    let assets = if given("EGRET_E2E_PREBUILT").is_some_and(|value| value == Path::new("1")) {
+        None
+    } else {
+        build(&folder)?;
+        let assets = output(&mut Command::new(root().join("hack/tools/build")))?;
+        Some(PathBuf::from(assets.trim()))
+    };
+    ensure!(lab.is_file(), "{} is missing", lab.display());
+    let config = given("EGRET_LAB_CONFIG").unwrap_or_else(|| root().join("config"));
     Ok(Binaries {
         lab,
-        assets: Some(PathBuf::from(assets.trim())),
+        assets,
+        config,
     })
 }
 

@@ -46,13 +46,15 @@ impl Lab {
 
     /// Starts a lab of this name (lower-case letters, digits, dashes) with nodes `node-1` to `node-N`, all ready.
     pub fn start(name: &str, nodes: u8) -> Result<Self> {
-        let lab = Self {
+        let mut lab = Self {
             name: name.to_owned(),
             nodes,
             binaries: binaries()?,
-            is_kept: false,
+            is_kept: true,
         };
+        // One of this name that is up already is somebody else's, and is not ended when this fails.
         lab.ask(&["up", "--nodes", &nodes.to_string()])?;
+        lab.is_kept = false;
         lab.wait_until_ready()?;
         Ok(lab)
     }
@@ -118,7 +120,7 @@ impl Lab {
             .args(args)
             .current_dir(root())
             .env("EGRET_LAB", &self.name)
-            .env("EGRET_LAB_CONFIG", root().join("config"))
+            .env("EGRET_LAB_CONFIG", &self.binaries.config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

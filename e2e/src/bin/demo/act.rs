@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use egret_e2e::lab::Lab;
 use egret_e2e::patience::wait_until;
 use egret_e2e::stream::Summary;
@@ -82,9 +82,14 @@ fn make(
 
 /// Shows one request and checks its source, with some patience for what was applied just now.
 fn leaves_as(stage: &mut Stage, lab: &Lab, pod: &str, ip: &str) -> Result<()> {
-    let arrived = lab.wait_for_source(pod, ip);
-    stage.give(lab, &["curl", pod])?;
-    stage.check(&format!("{pod} leaves as {ip}"), arrived)
+    let patience = lab.wait_for_source(pod, ip);
+    let source = stage.give(lab, &["curl", pod])?;
+    stage.check(&format!("{pod} leaves as {ip}"), patience)?;
+    ensure!(
+        source.trim() == ip,
+        "{pod} left as {ip} once, and not again"
+    );
+    Ok(())
 }
 
 fn power_cut(stage: &mut Stage, lab: &Lab, gateway: &str) -> Result<()> {

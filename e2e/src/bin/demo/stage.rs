@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use egret_e2e::lab::Lab;
 
 const BOLD: &str = "1";
@@ -99,11 +99,11 @@ impl Stage {
         let _ = self.check(claim, result);
     }
 
-    /// Tells why nothing more comes; a failed check has been told before.
+    /// Tells why nothing more comes.
     pub(crate) fn broke_off(&mut self, error: &anyhow::Error) {
+        // A check that failed has been told.
         if self.wrong == 0 {
-            self.wrong += 1;
-            println!("   {} {error:#}", self.in_style(RED, "✗"));
+            let _ = self.check::<()>("it goes on", Err(anyhow!("{error:#}")));
         }
     }
 
