@@ -21,6 +21,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::feed::{Message, Source};
@@ -31,6 +32,8 @@ use crate::write::Writer;
 const AT_ONCE: usize = 16;
 /// Messages that are noted before decisions are made: what arrives together is decided on together.
 const BATCH: usize = 1024;
+/// A pool is written at most this often.
+const POOL_REST: Duration = Duration::from_millis(500);
 /// Objects that may wait for another try. One that finds no place is tried again when it changes.
 const MOST_RETRIES: usize = 100_000;
 const BACKOFF: Limits = Limits {
@@ -79,7 +82,7 @@ impl Reconciler {
 
     /// Runs until nobody sends messages any more.
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        let mut under_way = FuturesUnordered::new();
+        let (mut under_way, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -90,7 +93,13 @@ impl Reconciler {
                     batch.drain(..).for_each(|message| self.note(message));
                 }
                 object = self.retries.next() => self.control.apply(Fact::NotWritten(object)),
-                Some(done) = under_way.next(), if !under_way.is_empty() => self.finish(done),
+                Some((object, result)) = under_way.next(), if !under_way.is_empty() => {
+                    self.finish(&object, result);
+                    resting.push(rest(object));
+                }
+                Some(object) = resting.next(), if !resting.is_empty() => {
+                    self.busy.remove(&object);
+                }
             }
             self.decide();
             while under_way.len() < AT_ONCE
@@ -190,17 +199,24 @@ impl Reconciler {
         }
     }
 
-    fn finish(&mut self, (object, result): Done) {
-        self.busy.remove(&object);
+    fn finish(&mut self, object: &Object, result: Result<(), Error>) {
         let Err(failure) = result else {
-            self.retries.forget(&object);
+            self.retries.forget(object);
             return;
         };
-        report(&object, &failure);
-        if !self.retries.failed(object) {
+        report(object, &failure);
+        if !self.retries.failed(object.clone()) {
             error!("too many objects wait for another try");
         }
     }
+}
+
+/// Lets a pool alone for a while: its usage changes with each of its Egresses, and every agent is told of each write.
+async fn rest(object: Object) -> Object {
+    if matches!(object, Object::Pool(_)) {
+        sleep(POOL_REST).await;
+    }
+    object
 }
 
 fn report(object: &Object, failure: &Error) {

@@ -176,3 +176,25 @@ async fn a_deleted_egress_is_let_go_when_its_node_has_let_go() {
         json!([])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_egresses_of_a_pool_cost_few_writes_to_it() {
+    let mut api = seen(&[]).await;
+    api.serve_all(LONG).await;
+    let mut lines = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let spec = json!({"appliedTo": {}, "externalIPPool": "prod"});
+        api.create("egresses", name, &spec).await;
+        lines.extend(api.serve_all(Duration::from_millis(5)).await);
+    }
+    lines.extend(api.serve_all(LONG).await);
+    let writes = lines
+        .iter()
+        .filter(|line| line.starts_with("externalippools"))
+        .count();
+    assert_eq!(writes, 2, "{lines:?}");
+    assert_eq!(
+        api.object("externalippools", "prod")["status"]["usage"]["used"],
+        6
+    );
+}
