@@ -23,6 +23,8 @@ use seal::Seal;
 
 /// Larger than any datagram that is sent.
 const BUFFER_BYTES: usize = 2048;
+/// Datagrams that are read before a timer is heeded, at most.
+const MOST_UNREAD: usize = 1024;
 /// A peer that does not answer is greeted this often: so a new one is met, and a healed partition noticed.
 const GREET_EVERY: Duration = Duration::from_secs(1);
 /// An agent that has not met everybody by then takes the rest to be absent.
@@ -101,7 +103,10 @@ impl Membership {
                     let length = received.map_or(0, |(length, _)| length);
                     self.receive(buffer.get(..length).unwrap_or_default());
                 }
-                () = sleep_until(next_timer) => self.gossip.run_timers(Instant::now()),
+                () = sleep_until(next_timer) => {
+                    self.drain(&mut buffer);
+                    self.gossip.run_timers(Instant::now());
+                }
                 Ok(()) = self.peers.changed() => self.greet(),
                 _ = greet.tick() => self.greet(),
             }
@@ -113,6 +118,16 @@ impl Membership {
     fn receive(&mut self, datagram: &[u8]) {
         if let Some(message) = self.seal.open(datagram) {
             self.gossip.receive(message, Instant::now());
+        }
+    }
+
+    /// Takes in all that has arrived: an agent that was itself late must not take unread answers for silence.
+    fn drain(&mut self, buffer: &mut [u8]) {
+        for _ in 0..MOST_UNREAD {
+            let Ok((length, _)) = self.socket.try_recv_from(buffer) else {
+                return;
+            };
+            self.receive(buffer.get(..length).unwrap_or_default());
         }
     }
 

@@ -13,8 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::request::{self, Family};
 
-/// How long one request may take.
-const LIMIT: Duration = Duration::from_secs(1);
+/// How long one request may take: less than TCP waits before it sends a SYN again, or a request from the midst of an
+/// outage would count as answered.
+const LIMIT: Duration = Duration::from_millis(900);
 
 /// What is sent.
 #[derive(Debug, Clone)]

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 /// A node that misses one probe is suspected, and down when nobody has vouched for it by then.
-const PROBE_EVERY: Duration = Duration::from_millis(250);
-const PROBE_ANSWERED_WITHIN: Duration = Duration::from_millis(80);
-const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(350);
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+const PROBE_ANSWERED_WITHIN: Duration = Duration::from_millis(70);
+const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(250);
 const GOSSIP_EVERY: Duration = Duration::from_millis(100);
 /// Under the least IPv6 MTU with the seal and the headers.
 const MESSAGE_BYTES: usize = 1100;
