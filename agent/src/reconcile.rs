@@ -28,6 +28,8 @@ const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// After an error it is compared soon, then less and less soon.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
+/// Failures in a row after which a node that was ready reports it: it then loses its egress IPs to others.
+const FAILURES_TO_REPORT: u32 = 3;
 /// Facts taken in before the kernel is changed: many make one transaction.
 const BATCH: usize = 4096;
 
@@ -205,7 +207,9 @@ impl<K: Kernel> Reconciler<K> {
             ?delay,
             "the kernel refused, will compare"
         );
-        self.tell(Some(error));
+        if self.ready.is_some() || self.failures >= FAILURES_TO_REPORT {
+            self.tell(Some(error));
+        }
     }
 
     fn tell(&self, error: Option<&Error>) {

@@ -280,6 +280,26 @@ async fn a_kernel_that_cannot_do_it_is_reported_and_the_agent_is_not_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_passing_failure_is_made_good_without_being_reported_but_a_lasting_one_is_reported() {
+    let kernel = FakeKernel::default();
+    let mut world = World::new(kernel.clone());
+    world.synced().await;
+    world.ready().await;
+    kernel.0.lock().unwrap().steps_before_failure = Some(0);
+    world.tell([egress(&["a", "b"])]).await;
+    world
+        .until("the gateway's element", |world| world.has(gateway()))
+        .await;
+    assert!(world.report.borrow_and_update().is_ready());
+    kernel.0.lock().unwrap().is_broken = true;
+    let report = world.report.wait_for(|report| !report.is_ready());
+    tokio::time::timeout(Duration::from_mins(5), report)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_somebody_changes_behind_the_agents_back_is_made_good_in_time() {
     let world = World::new(FakeKernel::default());
     world.tell([egress(&["a", "b"])]).await;
