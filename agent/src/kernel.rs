@@ -19,7 +19,11 @@ use std::io;
 use std::net::IpAddr;
 
 use egret_domain::datapath::{Commit, Element};
+use egret_domain::net::Family;
 use thiserror::Error;
+
+/// The families for which there is a frame.
+pub const FAMILIES: &[Family] = &[Family::V4];
 
 /// What the agent needs of a kernel.
 pub trait Kernel: Send {

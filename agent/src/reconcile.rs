@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_crds::Egress;
-use egret_domain::datapath::{Commit, Element, diff};
+use egret_domain::datapath::{Commit, diff};
 use egret_domain::name::{EgressName, NodeName};
-use egret_domain::net::Family;
 use egret_domain::node::{Fact, Index};
 use egret_runtime::ready::Awaited;
 use tokio::sync::{mpsc, watch};
@@ -139,8 +138,7 @@ impl<K: Kernel> Reconciler<K> {
 
     /// Changes what the last facts touched.
     async fn change(&mut self) -> Result<(), Error> {
-        let mut changes = self.index.take_changes();
-        changes.retain(|change| is_possible(change.element()));
+        let changes = self.index.take_changes();
         self.commit(&Commit::of(&changes)).await
     }
 
@@ -152,12 +150,7 @@ impl<K: Kernel> Reconciler<K> {
             return Ok(());
         }
         self.index.take_changes();
-        let should = self
-            .index
-            .planned()
-            .into_iter()
-            .filter(is_possible)
-            .collect();
+        let should = self.index.planned();
         self.commit(&Commit::of(&diff(&is, &should))).await
     }
 
@@ -221,11 +214,6 @@ impl<K: Kernel> Reconciler<K> {
             is_news
         });
     }
-}
-
-/// IPv6 has no frame yet.
-fn is_possible(element: &Element) -> bool {
-    element.family() == Family::V4
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         statuses: statuses.clone(),
         report,
     };
-    let index = Index::new(me.clone(), args.except_cidrs.clone());
+    let index = Index::new(me.clone(), kernel::FAMILIES, args.except_cidrs.clone());
     let ready = process.readiness.wait_for("datapath");
     let reconciler = Reconciler::new(index, kernel, outlets, ready);
 

@@ -7,6 +7,7 @@
 //! [`manifest`] prints the schemas.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod egress;
 pub mod manifest;
 pub mod node;
@@ -22,13 +23,9 @@ pub use node::{EgressNode, EgressNodeStatus};
 pub use pool::{ExternalIPPool, ExternalIPPoolSpec, ExternalIPPoolStatus};
 pub use problem::{Problem, Problems};
 
-/// What a watch should ask for instead of `T`: an object that is no `T` arrives as an error with its metadata, where
-/// it would else stop the list and with it every other object.
-pub type Guarded<T> = kube::core::DeserializeGuard<T>;
-
 #[cfg(test)]
 mod tests {
-    use kube::core::{ObjectList, WatchEvent};
+    use kube::core::{DeserializeGuard, ObjectList, WatchEvent};
     use kube::{Resource, ResourceExt};
     use serde_json::json;
 
@@ -42,7 +39,7 @@ mod tests {
 
     #[test]
     fn one_malformed_object_does_not_hide_the_others() {
-        let list: ObjectList<Guarded<Egress>> = serde_json::from_value(json!({
+        let list: ObjectList<DeserializeGuard<Egress>> = serde_json::from_value(json!({
             "apiVersion": "crd.antrea.io/v1beta1", "kind": "EgressList", "metadata": {},
             "items": [
                 egress("good", &json!({"appliedTo": {}, "egressIP": "10.0.0.1"})),
@@ -68,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_malformed_object_in_a_watch_says_what_is_wrong() {
-        let event: WatchEvent<Guarded<ExternalIPPool>> = serde_json::from_value(json!({
+        let event: WatchEvent<DeserializeGuard<ExternalIPPool>> = serde_json::from_value(json!({
             "type": "MODIFIED",
             "object": {
                 "apiVersion": "crd.antrea.io/v1beta1", "kind": "ExternalIPPool",
@@ -93,8 +90,11 @@ mod tests {
         {
             K::plural(&())
         }
-        assert_eq!(watched::<Guarded<Egress>>(), "egresses");
-        assert_eq!(watched::<Guarded<ExternalIPPool>>(), "externalippools");
-        assert_eq!(watched::<Guarded<EgressNode>>(), "egressnodes");
+        assert_eq!(watched::<DeserializeGuard<Egress>>(), "egresses");
+        assert_eq!(
+            watched::<DeserializeGuard<ExternalIPPool>>(),
+            "externalippools"
+        );
+        assert_eq!(watched::<DeserializeGuard<EgressNode>>(), "egressnodes");
     }
 }

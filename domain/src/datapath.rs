@@ -103,14 +103,6 @@ pub enum Change {
     Add(Element),
 }
 
-impl Change {
-    /// What is removed or added.
-    pub fn element(&self) -> &Element {
-        let (Self::Remove(element) | Self::Add(element)) = self;
-        element
-    }
-}
-
 /// What changes `is` into `should`.
 pub fn diff(is: &BTreeSet<Element>, should: &BTreeSet<Element>) -> Vec<Change> {
     let removed = is.difference(should).copied().map(Change::Remove);

@@ -6,69 +6,26 @@
 //! Start at [`Index::apply`], then [`Index::take_changes`].
 
 mod cluster;
+mod fact;
 mod selection;
+mod tracked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::datapath::{Change, Element, diff, identity};
-use crate::egress::{Egress, Mode};
-use crate::name::{EgressName, NamespaceName, NodeName, PodName, PoolName};
+use crate::egress::Mode;
+use crate::name::{EgressName, NodeName, PoolName};
 use crate::net::{Cidr, Family};
-use crate::ownership::{self, Holding, Membership, Report};
-use crate::selector::{Labels, Selector};
+use crate::ownership::{self, Membership, Report};
+use crate::selector::Selector;
 
 use cluster::Cluster;
 pub use cluster::ClusterNode;
+pub use fact::{EgressFact, Fact};
 pub use selection::Pod;
 use selection::Selection;
-
-/// An Egress and what its status says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EgressFact {
-    /// The spec.
-    pub egress: Egress,
-    /// `status.candidates`.
-    pub candidates: Vec<NodeName>,
-    /// `status.egressNode` and `status.egressIP`.
-    pub reported: Option<Holding>,
-}
-
-/// Something that is so, or is no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
-    /// An Egress was made or changed.
-    Egress(Box<EgressFact>),
-    /// An Egress is gone.
-    EgressGone(EgressName),
-    /// A pool was made or its node selector changed.
-    Pool(PoolName, Selector),
-    /// A pool is gone.
-    PoolGone(PoolName),
-    /// A Pod of this node was made or changed.
-    Pod(Pod),
-    /// A Pod of this node is gone, has ended, or has no address of its own.
-    PodGone(PodName),
-    /// A namespace was made or its labels changed.
-    Namespace(NamespaceName, Labels),
-    /// A namespace is gone.
-    NamespaceGone(NamespaceName),
-    /// A node was made or changed.
-    Node(Box<ClusterNode>),
-    /// A node is gone.
-    NodeGone(NodeName),
-    /// The Service networks, all of them.
-    ServiceCidrs(Vec<Cidr>),
-    /// The addresses on this node's links, without Egret's own.
-    LocalAddresses(BTreeSet<IpAddr>),
-    /// The nodes whose agents answer.
-    Alive {
-        /// They, this node among them.
-        nodes: BTreeSet<NodeName>,
-        /// Whether silence may be taken for absence.
-        settled: bool,
-    },
-}
+use tracked::Tracked;
 
 /// What is planned together, because one fact decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,39 +38,12 @@ enum Unit {
     PodIp(IpAddr),
 }
 
-/// An Egress in the index.
-#[derive(Debug)]
-struct Tracked {
-    fact: EgressFact,
-    /// The holder named last, by the status or by this agent.
-    last: Option<NodeName>,
-    /// The holder now.
-    holder: Option<NodeName>,
-}
-
-impl Tracked {
-    /// The egress IP in force: a pooled one only once the operator has given it nodes.
-    fn egress_ip(&self) -> Option<IpAddr> {
-        let EgressFact {
-            egress, candidates, ..
-        } = &self.fact;
-        let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
-        egress.spec_ip().filter(|_| in_force)
-    }
-
-    fn holding(&self) -> Option<Holding> {
-        let node = self.holder.clone()?;
-        Some(Holding {
-            node,
-            egress_ip: self.egress_ip(),
-        })
-    }
-}
-
 /// One node's view of the cluster.
 #[derive(Debug)]
 pub struct Index {
     me: NodeName,
+    /// The families that the node's datapath serves.
+    families: &'static [Family],
     selection: Selection,
     cluster: Cluster,
     pools: BTreeMap<PoolName, Selector>,
@@ -131,8 +61,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// The view of a node that knows nothing yet; `except` are destinations that always keep their path.
-    pub fn new(me: NodeName, except: Vec<Cidr>) -> Self {
+    /// The view of a node that knows nothing yet. Its datapath serves these `families`: it neither plans for others nor
+    /// holds their egress IPs. `except` are destinations that always keep their path.
+    pub fn new(me: NodeName, families: &'static [Family], except: Vec<Cidr>) -> Self {
         let alive = BTreeSet::from([me.clone()]);
         Self {
             membership: Membership {
@@ -142,6 +73,7 @@ impl Index {
                 settled: false,
             },
             me,
+            families,
             selection: Selection::default(),
             cluster: Cluster::new(except),
             pools: BTreeMap::new(),
@@ -348,7 +280,9 @@ impl Index {
     }
 
     fn holder_of(&self, tracked: &Tracked) -> Option<NodeName> {
-        let ip = tracked.egress_ip()?;
+        let ip = tracked
+            .egress_ip()
+            .filter(|ip| self.serves(Family::of(*ip)))?;
         let EgressFact {
             egress,
             candidates,
@@ -366,6 +300,10 @@ impl Index {
                 })
             }
         }
+    }
+
+    fn serves(&self, family: Family) -> bool {
+        self.families.contains(&family)
     }
 
     /// All nodes that the pool allows, in the order that every agent computes alike.
@@ -437,11 +375,12 @@ impl Index {
     }
 
     fn replan(&mut self, unit: Unit) -> Vec<Change> {
-        let should = match unit {
+        let mut should: BTreeSet<_> = match unit {
             Unit::Cluster => self.cluster.elements(),
             Unit::EgressIp(ip) => self.gateway_elements(ip),
             Unit::PodIp(ip) => self.pod_element(ip).into_iter().collect(),
         };
+        should.retain(|element| self.serves(element.family()));
         let is = self.planned.remove(&unit).unwrap_or_default();
         let changes = diff(&is, &should);
         if !should.is_empty() {

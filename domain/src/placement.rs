@@ -37,6 +37,21 @@ pub struct Node {
     pub ready_for_egress: bool,
 }
 
+impl Node {
+    /// A Linux node without labels that nothing keeps from holding so many egress IPs.
+    pub fn linux(name: NodeName, max_egress_ips: usize) -> Self {
+        Self {
+            name,
+            labels: Labels::new(),
+            is_linux: true,
+            is_cordoned: false,
+            is_deleting: false,
+            max_egress_ips,
+            ready_for_egress: true,
+        }
+    }
+}
+
 /// Whether a node may hold egress IPs of a pool with this node selector.
 pub fn eligible(pool_nodes: &Selector, node: &Node) -> bool {
     let is_able = node.is_linux && node.ready_for_egress;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use egret_crds::{Egress, EgressNode, ExternalIPPool};
+use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster};
 use egret_domain::control::Fact;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
@@ -79,10 +79,8 @@ fn pool(pool: ExternalIPPool) -> Message {
 /// Follows the nodes, for ever. Each may hold `max_egress_ips` unless it says otherwise.
 pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
     let told = |node: Node| {
-        Message::Fact(Fact::Node(Box::new(parse::node(
-            node,
-            max_egress_ips.into(),
-        ))))
+        let node = cluster::node(&node, max_egress_ips.into());
+        Message::Fact(Fact::Node(Box::new(node)))
     };
     let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
     follow(client, Source::Nodes, sink, told, gone, |_| None).await;

@@ -5,6 +5,7 @@
 //! `egret-domain`.
 //!
 //! Start reading at [`process`].
+#![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod apply;

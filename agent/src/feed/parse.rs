@@ -5,19 +5,16 @@
 
 use std::net::IpAddr;
 
-use egret_crds::EgressStatus;
+use egret_crds::{EgressStatus, cluster};
 use egret_domain::name::PodName;
 use egret_domain::net::Cidr;
 use egret_domain::node::{ClusterNode, Fact, Pod};
 use egret_domain::ownership::Holding;
-use egret_domain::placement;
 use egret_runtime::watch::Key;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// The well-known label of a node's operating system.
-const OS_LABEL: &str = "kubernetes.io/os";
 /// The default of `maxEgressIPsPerNode`. Only the operator counts; agents rank without caps.
 const NO_CAP: usize = usize::MAX;
 
@@ -83,23 +80,16 @@ fn created(meta: &ObjectMeta) -> i64 {
 }
 
 pub(super) fn node(object: &v1::Node) -> ClusterNode {
-    let meta = &object.metadata;
-    let labels = meta.labels.clone().unwrap_or_default();
-    let spec = object.spec.clone().unwrap_or_default();
-    let listed = spec.pod_cidrs.into_iter().flatten().chain(spec.pod_cidr);
-    let mut pod_cidrs: Vec<Cidr> = listed.filter_map(|cidr| cidr.parse().ok()).collect();
+    let spec = object.spec.as_ref();
+    let listed = spec.and_then(|spec| spec.pod_cidrs.as_ref());
+    let single = spec.and_then(|spec| spec.pod_cidr.as_ref());
+    let mut pod_cidrs: Vec<Cidr> = (listed.into_iter().flatten().chain(single))
+        .filter_map(|cidr| cidr.parse().ok())
+        .collect();
     pod_cidrs.sort();
     pod_cidrs.dedup();
     ClusterNode {
-        placement: placement::Node {
-            name: meta.name.as_deref().unwrap_or_default().into(),
-            is_linux: labels.get(OS_LABEL).is_none_or(|os| os == "linux"),
-            labels,
-            is_cordoned: spec.unschedulable == Some(true),
-            is_deleting: meta.deletion_timestamp.is_some(),
-            max_egress_ips: NO_CAP,
-            ready_for_egress: true,
-        },
+        placement: cluster::node(object, NO_CAP),
         addresses: internal_ips(object),
         pod_cidrs,
     }

@@ -1,8 +1,8 @@
 //! The fixed part of the datapath: nftables tables, sets and chains, as text for `nft`.
 //!
 //! Owns every rule and the reason for it. Rules never name a Pod or an egress IP: those are elements of the sets and
-//! maps. Each rule carries the hash of its own text as its comment, by which a frame that somebody has changed is
-//! recognised. Never runs `nft` (see `super::nft`).
+//! maps. Each rule carries the hash of its chain's hook and its own text as its comment, by which a frame that
+//! somebody has changed, or that another version has made, is recognised. Never runs `nft` (see `super::nft`).
 //!
 //! A packet of a selected Pod passes, on the Pod's node: `entry`, (routing, DNAT), `classify`, the tunnel's route,
 //! `unmarked`, `translate`, the tunnel's `into`. On the gateway: `tunnel`, the tunnel's `outof`, `entry`, `translate`,
@@ -47,6 +47,14 @@ pub struct Chain {
     pub hook: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<String>,
+}
+
+impl Chain {
+    /// The comment by which one of its rules is recognised: another hook or priority makes another rule of it.
+    pub fn fingerprint(&self, rule: &str) -> String {
+        let hook = self.hook.as_deref().unwrap_or_default();
+        format!("{:016x}", xxh3_64(format!("{hook} {rule}").as_bytes()))
+    }
 }
 
 /// A set or map.
@@ -344,26 +352,16 @@ pub fn remove() -> String {
     text
 }
 
-fn push_chain(
-    text: &mut String,
-    Chain {
-        family,
-        name,
-        hook,
-        rules,
-    }: &Chain,
-) {
-    let family = family.as_str();
-    let hook = hook
-        .as_ref()
-        .map(|hook| format!(" {{ {hook} }}"))
-        .unwrap_or_default();
+fn push_chain(text: &mut String, chain: &Chain) {
+    let (family, name) = (chain.family.as_str(), chain.name);
+    let hook = chain.hook.as_ref().map(|hook| format!(" {{ {hook} }}"));
+    let hook = hook.unwrap_or_default();
     push(
         text,
         format_args!("add chain {family} {TABLE} {name}{hook}"),
     );
-    for rule in rules {
-        let mark = fingerprint(rule);
+    for rule in &chain.rules {
+        let mark = chain.fingerprint(rule);
         push(
             text,
             format_args!("add rule {family} {TABLE} {name} {rule} comment \"{mark}\""),
@@ -374,11 +372,6 @@ fn push_chain(
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{line}");
-}
-
-/// The comment by which a rule is recognised.
-pub fn fingerprint(rule: &str) -> String {
-    format!("{:016x}", xxh3_64(rule.as_bytes()))
 }
 
 #[cfg(test)]

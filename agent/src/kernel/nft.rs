@@ -1,7 +1,7 @@
 //! nftables: elements to text for `nft`, and what `nft` lists back to elements.
 //!
-//! Owns the running of `nft`. Everything goes through one `nft -f -` and so is one transaction of the kernel. Text, not
-//! JSON: nft 1.0.6 has statements without a JSON form. Never handles names or texts of users, only addresses.
+//! Owns the running of `nft`. Everything goes through one `nft -f -` and so is one transaction of the kernel. Text in,
+//! for frame and elements alike; JSON out (ADR 0002). Never handles names or texts of users, only addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -216,7 +216,7 @@ impl Listing {
                 let rules = chain
                     .rules
                     .iter()
-                    .map(|rule| frame::fingerprint(rule))
+                    .map(|rule| chain.fingerprint(rule))
                     .collect();
                 ((chain.family, chain.name.to_owned()), rules)
             })

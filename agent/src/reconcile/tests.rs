@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use egret_domain::datapath::identity;
+use egret_domain::datapath::{Element, identity};
 use egret_domain::egress::{self, Mode, WhenUnavailable};
 use egret_domain::name::PodName;
 use egret_domain::node::{ClusterNode, EgressFact, Pod};
@@ -31,15 +31,7 @@ fn pod(last_byte: u8) -> Message {
 
 fn node(name: &str, last_byte: u8) -> Message {
     Message::Fact(Fact::Node(Box::new(ClusterNode {
-        placement: placement::Node {
-            name: name.into(),
-            labels: Labels::new(),
-            is_linux: true,
-            is_cordoned: false,
-            is_deleting: false,
-            max_egress_ips: 255,
-            ready_for_egress: true,
-        },
+        placement: placement::Node::linux(name.into(), 255),
         addresses: vec![ip(last_byte)],
         pod_cidrs: Vec::new(),
     })))
@@ -107,7 +99,7 @@ impl World {
         };
         let readiness = Readiness::default();
         let ready = readiness.wait_for("datapath");
-        let index = Index::new("a".into(), Vec::new());
+        let index = Index::new("a".into(), crate::kernel::FAMILIES, Vec::new());
         let reconciler = Reconciler::new(index, kernel.clone(), outlets, ready);
         let task = tokio::spawn(reconciler.run(received, alive));
         Self {

@@ -11,7 +11,7 @@ use super::*;
 use crate::condition::{Condition, Recorded, Type};
 use crate::net::{Cidr, IpRange};
 use crate::pool::{PoolSpec, Range, Subnet, Usage};
-use crate::selector::{Labels, Requirement, Selector};
+use crate::selector::{Requirement, Selector};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -77,15 +77,7 @@ fn pool(name: &str, ranges: &[&str]) -> PoolFact {
 }
 
 fn node(name: &str) -> Node {
-    Node {
-        name: name.into(),
-        labels: Labels::new(),
-        is_linux: true,
-        is_cordoned: false,
-        is_deleting: false,
-        max_egress_ips: 255,
-        ready_for_egress: true,
-    }
+    Node::linux(name.into(), 255)
 }
 
 /// A cluster of `nodes` nodes and the pool `prod` with ten addresses from 10.10.0.11.

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::egress::WhenUnavailable;
+use crate::egress::{Egress, WhenUnavailable};
+use crate::name::PodName;
+use crate::ownership::Holding;
 use crate::placement;
-use crate::selector::{AppliedTo, Requirement};
+use crate::selector::{AppliedTo, Labels, Requirement};
 
 const NODES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -35,15 +37,7 @@ fn selector(text: &str) -> Selector {
 
 fn node_fact(name: &str, last_byte: u8) -> Fact {
     Fact::Node(Box::new(ClusterNode {
-        placement: placement::Node {
-            name: name.into(),
-            labels: Labels::new(),
-            is_linux: true,
-            is_cordoned: false,
-            is_deleting: false,
-            max_egress_ips: 255,
-            ready_for_egress: true,
-        },
+        placement: placement::Node::linux(name.into(), 255),
         addresses: vec![[10, 10, 0, last_byte].into()],
         pod_cidrs: vec![format!("10.244.{last_byte}.0/24").parse().unwrap()],
     }))
@@ -142,7 +136,7 @@ struct World(Index);
 impl World {
     /// Six nodes, two namespaces, all agents alive, one selected Pod here.
     fn new() -> Self {
-        let mut world = Self(Index::new("a".into(), Vec::new()));
+        let mut world = Self(Index::new("a".into(), &[Family::V4], Vec::new()));
         for (name, last_byte) in NODES.into_iter().zip(1..) {
             world.apply(node_fact(name, last_byte));
         }
@@ -514,6 +508,7 @@ fn a_node_that_moves_to_another_address_is_followed() {
 fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
     let mut world = World(Index::new(
         "a".into(),
+        &[Family::V4],
         vec!["10.244.0.0/16".parse().unwrap()],
     ));
     world.apply(node_fact("b", 2));
@@ -532,8 +527,17 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
 }
 
 #[test]
+fn an_egress_ip_of_a_family_that_the_datapath_does_not_serve_is_not_held() {
+    let mut world = World::new();
+    world.apply(egress("web", "fd10::11").candidates("a b c").fact());
+    world.apply(pod("prod/six", "fd24::6", "app=web"));
+    assert_eq!(world.datapath(), Vec::<String>::new());
+    assert_eq!(world.reports(), []);
+}
+
+#[test]
 fn nobody_is_believed_to_hold_anything_before_all_is_known() {
-    let mut world = World(Index::new("a".into(), Vec::new()));
+    let mut world = World(Index::new("a".into(), &[Family::V4], Vec::new()));
     world.apply(alive("a b"));
     world.apply(
         egress("web", "10.10.0.11")

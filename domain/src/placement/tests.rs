@@ -7,15 +7,7 @@ use super::*;
 use crate::selector::Requirement;
 
 fn node(name: &str) -> Node {
-    Node {
-        name: name.into(),
-        labels: Labels::new(),
-        is_linux: true,
-        is_cordoned: false,
-        is_deleting: false,
-        max_egress_ips: 255,
-        ready_for_egress: true,
-    }
+    Node::linux(name.into(), 255)
 }
 
 fn nodes(count: usize) -> Vec<Node> {

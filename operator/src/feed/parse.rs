@@ -9,18 +9,11 @@ use egret_crds::{Egress, EgressNode, EgressStatus, ExternalIPPool};
 use egret_domain::control::{self, EgressFact, PoolFact, Writer};
 use egret_domain::egress::Egress as ValidEgress;
 use egret_domain::name::PoolName;
-use egret_domain::placement;
 use egret_domain::pool::{PoolSpec, Usage};
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 
 use crate::condition::recorded;
 use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
-
-/// The well-known label of a node's operating system.
-const OS_LABEL: &str = "kubernetes.io/os";
-/// How many egress IPs a node may hold, as Antrea's users write it.
-const LIMIT_ANNOTATION: &str = "node.antrea.io/max-egress-ips";
 
 pub(super) fn egress(object: &Egress) -> EgressFact {
     let meta = &object.metadata;
@@ -77,26 +70,6 @@ pub(super) fn pool(object: &ExternalIPPool) -> PoolFact {
             used: usage.used,
         }),
         conditions: recorded(&status.conditions),
-    }
-}
-
-pub(super) fn node(object: Node, max_egress_ips: usize) -> placement::Node {
-    let meta = object.metadata;
-    let spec = object.spec.unwrap_or_default();
-    let annotations = meta.annotations.unwrap_or_default();
-    // What is no number is no limit, as with Antrea.
-    let own_limit = annotations
-        .get(LIMIT_ANNOTATION)
-        .and_then(|limit| limit.parse().ok());
-    let labels = meta.labels.unwrap_or_default();
-    placement::Node {
-        name: meta.name.unwrap_or_default().into(),
-        is_linux: labels.get(OS_LABEL).is_none_or(|os| os == "linux"),
-        labels,
-        is_cordoned: spec.unschedulable == Some(true),
-        is_deleting: meta.deletion_timestamp.is_some(),
-        max_egress_ips: own_limit.unwrap_or(max_egress_ips),
-        ready_for_egress: true,
     }
 }
 

@@ -66,6 +66,16 @@ fn the_mark_bit_that_is_set_is_the_one_that_is_cleared() {
 }
 
 #[test]
+fn a_rule_in_a_chain_of_another_priority_is_another_rule() {
+    let [chain, ..] = &mut *rules() else {
+        unreachable!()
+    };
+    let before = chain.fingerprint("drop");
+    chain.hook = Some("type filter hook input priority 7; policy accept;".to_owned());
+    assert_ne!(chain.fingerprint("drop"), before);
+}
+
+#[test]
 fn segments_fit_the_tunnel() {
     assert!(text(&chains(&Settings::default(), 1450)).contains("maxseg size set 1410"));
 }

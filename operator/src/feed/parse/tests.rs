@@ -60,29 +60,6 @@ fn who_wrote_the_ip_is_told_by_its_field_managers() {
     }
 }
 
-fn read_node(object: &Value) -> placement::Node {
-    node(serde_json::from_value(object.clone()).unwrap(), 255)
-}
-
-#[test]
-fn a_nodes_annotation_goes_before_the_default_limit_if_it_is_a_number() {
-    for (written, limit) in [("7", 7), ("0", 0), ("-1", 255), ("many", 255), ("", 255)] {
-        let object = json!({"metadata": {"name": "n", "annotations": {LIMIT_ANNOTATION: written}}});
-        assert_eq!(read_node(&object).max_egress_ips, limit, "{written:?}");
-    }
-}
-
-#[test]
-fn a_node_is_linux_unless_its_label_says_otherwise() {
-    for (labels, is_linux) in [(json!({}), true), (json!({OS_LABEL: "windows"}), false)] {
-        assert_eq!(
-            read_node(&json!({"metadata": {"labels": labels}})).is_linux,
-            is_linux
-        );
-    }
-    assert!(read_node(&json!({"metadata": {}, "spec": {"unschedulable": true}})).is_cordoned);
-}
-
 #[test]
 fn a_node_is_fit_unless_its_agent_reports_otherwise() {
     let report = |conditions: &[(&str, &str)]| {

@@ -1,0 +1,66 @@
+//! Kubernetes' own objects, as far as Egret reads them.
+//!
+//! Owns what of a Node matters for placement. A field that cannot be read is as good as absent: the API server has
+//! checked these objects. Never writes them.
+
+use egret_domain::placement;
+use k8s_openapi::api::core::v1::Node;
+
+/// The well-known label of a node's operating system.
+const OS_LABEL: &str = "kubernetes.io/os";
+/// How many egress IPs a node may hold, as Antrea's users write it.
+const LIMIT_ANNOTATION: &str = "node.antrea.io/max-egress-ips";
+
+/// A node for placement; it may hold `max_egress_ips` unless it says otherwise itself.
+pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
+    let meta = &object.metadata;
+    // What is no number is no limit, as with Antrea.
+    let limit = meta.annotations.as_ref().and_then(|annotations| {
+        let limit = annotations.get(LIMIT_ANNOTATION)?;
+        limit.parse().ok()
+    });
+    let labels = meta.labels.clone().unwrap_or_default();
+    let spec = object.spec.as_ref();
+    let name = meta.name.as_deref().unwrap_or_default().into();
+    placement::Node {
+        is_linux: labels.get(OS_LABEL).is_none_or(|os| os == "linux"),
+        labels,
+        is_cordoned: spec.is_some_and(|spec| spec.unschedulable == Some(true)),
+        is_deleting: meta.deletion_timestamp.is_some(),
+        ..placement::Node::linux(name, limit.unwrap_or(max_egress_ips))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(object: &Value) -> placement::Node {
+        node(&serde_json::from_value(object.clone()).unwrap(), 255)
+    }
+
+    #[test]
+    fn a_nodes_annotation_goes_before_the_default_limit_if_it_is_a_number() {
+        for (written, limit) in [("7", 7), ("0", 0), ("-1", 255), ("many", 255), ("", 255)] {
+            let annotations = json!({LIMIT_ANNOTATION: written});
+            let object = json!({"metadata": {"name": "n", "annotations": annotations}});
+            assert_eq!(read(&object).max_egress_ips, limit, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_linux_unless_its_label_says_otherwise() {
+        for (labels, is_linux) in [(json!({}), true), (json!({OS_LABEL: "windows"}), false)] {
+            let object = json!({"metadata": {"labels": labels}});
+            assert_eq!(read(&object).is_linux, is_linux);
+        }
+    }
+
+    #[test]
+    fn a_node_that_takes_no_new_pods_is_cordoned() {
+        assert!(read(&json!({"metadata": {}, "spec": {"unschedulable": true}})).is_cordoned);
+        assert!(!read(&json!({"metadata": {}, "spec": {}})).is_cordoned);
+    }
+}

@@ -1,0 +1,38 @@
+//! An Egress as one node follows it.
+//!
+//! Owns what is remembered of who holds its IP. Never decides who does (see [`crate::ownership`]).
+
+use std::net::IpAddr;
+
+use super::EgressFact;
+use crate::name::NodeName;
+use crate::ownership::Holding;
+
+/// An Egress in the index.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) fact: EgressFact,
+    /// The holder named last, by the status or by this agent.
+    pub(super) last: Option<NodeName>,
+    /// The holder now.
+    pub(super) holder: Option<NodeName>,
+}
+
+impl Tracked {
+    /// The egress IP in force: a pooled one only once the operator has given it nodes.
+    pub(super) fn egress_ip(&self) -> Option<IpAddr> {
+        let EgressFact {
+            egress, candidates, ..
+        } = &self.fact;
+        let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
+        egress.spec_ip().filter(|_| in_force)
+    }
+
+    pub(super) fn holding(&self) -> Option<Holding> {
+        let node = self.holder.clone()?;
+        Some(Holding {
+            node,
+            egress_ip: self.egress_ip(),
+        })
+    }
+}
