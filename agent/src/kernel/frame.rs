@@ -85,7 +85,7 @@ const fn set(
 }
 
 /// The sets and maps that hold the elements.
-pub const SETS: [Set; 9] = [
+pub const SETS: [Set; 10] = [
     set(
         TableFamily::Ip,
         "set",
@@ -107,6 +107,7 @@ pub const SETS: [Set; 9] = [
         "gateway",
         "type ether_addr : ipv4_addr;",
     ),
+    set(TableFamily::Ip, "set", "egress_ips", "type ipv4_addr;"),
     set(TableFamily::Ip, "set", "guarded", "type ipv4_addr;"),
     set(
         TableFamily::Netdev,
@@ -228,16 +229,13 @@ fn translate_chain() -> Chain {
     )
 }
 
-/// What is dropped, before conntrack confirms the flow: a flow that was confirmed untranslated stays so.
+/// What is dropped, before conntrack confirms the flow: a flow that was confirmed with a wrong address keeps it.
 fn guard_chains() -> [Chain; 3] {
     let each = |packets: String| {
         ["ct direction original", "ct state invalid,untracked"]
             .map(|kind| format!("{packets} {kind} counter drop"))
     };
-    let [unmarked, unmarked_stray] = each(format!(
-        "oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except"
-    ));
-    let [untranslated, untranslated_stray] = each("ip saddr @here ip daddr != @except".to_owned());
+    let remote = format!("oifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except");
     [
         // A pooled egress IP is for leaving: what matches no flow is dropped, never reset.
         ip_chain(
@@ -249,20 +247,25 @@ fn guard_chains() -> [Chain; 3] {
         ip_chain(
             "unmarked",
             "filter hook postrouting priority 80",
-            [unmarked, unmarked_stray],
+            each(remote),
         ),
-        // A packet that should have its egress IP by now and has not.
+        // A packet that should have an egress IP by now: one that has none, or has been masqueraded by others.
         ip_chain(
             "untranslated",
             "filter hook postrouting priority 200",
             [
-                format!("iifname \"{TUNNEL}\" ct status & snat != snat counter drop"),
+                format!(
+                    "iifname \"{TUNNEL}\" ct state != untracked ip saddr != @egress_ips counter drop"
+                ),
                 // The tunnel's own outer packets are untracked too, and seem to come in where their inner ones go out.
                 format!(
-                    "iifname \"{TUNNEL}\" ct state invalid,untracked fib saddr type != local counter drop"
+                    "iifname \"{TUNNEL}\" ct state untracked fib saddr type != local counter drop"
                 ),
-                untranslated,
-                untranslated_stray,
+                "ct original ip saddr @here ip daddr != @except ct direction original \
+             ip saddr != @egress_ips counter drop"
+                    .to_owned(),
+                "ip saddr @here ip daddr != @except ct state invalid,untracked counter drop"
+                    .to_owned(),
             ],
         ),
     ]

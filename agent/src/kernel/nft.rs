@@ -148,6 +148,7 @@ fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
             egress_ip,
         } => vec![
             pair((Ip, "gateway"), identity, egress_ip),
+            entry((Ip, "egress_ips"), egress_ip),
             entry((Netdev, "held"), identity),
         ],
         Element::Guard(ip) => vec![entry((Ip, "guarded"), ip)],
@@ -235,6 +236,7 @@ impl Listing {
         let remotes = self.keys::<IpAddr>(Ip, "remote").into_iter();
         let here = self.keys::<IpAddr>(Ip, "here");
         let held = self.keys::<Mac>(Netdev, "held");
+        let egress_ips = self.keys::<IpAddr>(Ip, "egress_ips");
         remotes
             .map(|pod| Element::Remote {
                 pod,
@@ -250,7 +252,7 @@ impl Listing {
             )
             .chain(
                 (self.pairs(Ip, "gateway").into_iter())
-                    .filter(|(identity, _)| held.contains(identity))
+                    .filter(|(identity, ip)| held.contains(identity) && egress_ips.contains(ip))
                     .map(|(identity, egress_ip)| Element::Gateway {
                         identity,
                         egress_ip,

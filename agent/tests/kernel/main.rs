@@ -9,6 +9,7 @@
 )]
 
 mod namespace;
+mod packets;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -20,7 +20,7 @@ fn every_set_that_a_rule_names_is_made() {
             for name in rule.split('@').skip(1) {
                 let name: String = name
                     .chars()
-                    .take_while(char::is_ascii_alphanumeric)
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
                     .collect();
                 let is_made = SETS
                     .iter()
