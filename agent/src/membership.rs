@@ -30,6 +30,9 @@ const GREET_EVERY: Duration = Duration::from_secs(1);
 /// An agent that has not met everybody by then takes the rest to be absent.
 const SETTLED_AFTER: Duration = Duration::from_secs(4);
 
+/// The other nodes and their addresses.
+pub type Peers = BTreeMap<NodeName, IpAddr>;
+
 /// The nodes whose agents answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Alive {
@@ -62,7 +65,7 @@ pub struct Membership {
     socket: UdpSocket,
     seal: Seal,
     gossip: Gossip,
-    peers: watch::Receiver<BTreeMap<NodeName, IpAddr>>,
+    peers: watch::Receiver<Option<Peers>>,
     alive: watch::Sender<Alive>,
     settled_at: Instant,
 }
@@ -73,25 +76,28 @@ impl Membership {
         me: &NodeName,
         address: SocketAddr,
         seal: Seal,
-        peers: watch::Receiver<BTreeMap<NodeName, IpAddr>>,
+        peers: watch::Receiver<Option<Peers>>,
         alive: watch::Sender<Alive>,
     ) -> Result<Self, Error> {
         let socket = UdpSocket::bind(address).await;
         let socket = socket.map_err(|source| Error::Listen { address, source })?;
         let gossip = Gossip::new(Member::new(me, address));
-        let settled_at = Instant::now() + SETTLED_AFTER;
         Ok(Self {
             socket,
             seal,
             gossip,
             peers,
             alive,
-            settled_at,
+            settled_at: Instant::now(),
         })
     }
 
-    /// Gossips for ever.
+    /// Gossips for ever, once the peers are known.
     pub async fn run(mut self) {
+        if self.peers.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        self.settled_at = Instant::now() + SETTLED_AFTER;
         let mut buffer = [0; BUFFER_BYTES];
         let mut greet = interval(GREET_EVERY);
         greet.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,6 +144,7 @@ impl Membership {
             .peers
             .borrow_and_update()
             .iter()
+            .flatten()
             .filter(|(name, _)| !alive.contains(*name))
             .map(|(name, ip)| Member::unmet(name, SocketAddr::new(*ip, port)))
             .collect();
@@ -158,7 +165,8 @@ impl Membership {
         let nodes: BTreeSet<_> = self.gossip.alive().collect();
         let has_met_all = {
             let peers = self.peers.borrow();
-            !peers.is_empty() && peers.keys().all(|peer| nodes.contains(peer))
+            let peers = peers.as_ref();
+            peers.is_some_and(|peers| peers.keys().all(|peer| nodes.contains(peer)))
         };
         let settled =
             self.alive.borrow().settled || has_met_all || Instant::now() >= self.settled_at;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use egret_crds::Egress;
 use egret_domain::datapath::{Commit, diff};
-use egret_domain::name::{EgressName, NodeName};
+use egret_domain::name::EgressName;
 use egret_domain::node::{Fact, Index};
 use egret_runtime::ready::Awaited;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::feed::{Message, Source};
 use crate::kernel::{Error, Kernel};
-use crate::membership::Alive;
+use crate::membership::{Alive, Peers};
 use crate::report::NodeReport;
 use crate::status::Statuses;
 
@@ -34,8 +34,8 @@ const BATCH: usize = 4096;
 
 /// Where the loop's results go, apart from the kernel.
 pub struct Outlets {
-    /// The other nodes' addresses, to the gossip.
-    pub peers: watch::Sender<BTreeMap<NodeName, std::net::IpAddr>>,
+    /// The other nodes' addresses, to the gossip: it begins with them.
+    pub peers: watch::Sender<Option<Peers>>,
     /// This node's part in Egresses' statuses.
     pub statuses: Statuses,
     /// This node's report on itself.
@@ -114,12 +114,6 @@ impl<K: Kernel> Reconciler<K> {
     }
 
     async fn reconcile(&mut self) {
-        self.outlets.peers.send_if_modified(|peers| {
-            let now = self.index.peers();
-            let is_news = *peers != now;
-            *peers = now;
-            is_news
-        });
         let is_due = self.compare_at <= Instant::now();
         // After a failure it is not known what stands in the kernel; before everything is read, not what should.
         if !is_due && (self.failures > 0 || !self.awaited.is_empty()) {
@@ -177,6 +171,7 @@ impl<K: Kernel> Reconciler<K> {
         if !self.awaited.is_empty() {
             return;
         }
+        self.meet_peers();
         // What is reported is so: the kernel has been changed before.
         for (name, report) in self.index.take_reports() {
             let object = self.objects.get(&name).cloned();
@@ -187,6 +182,16 @@ impl<K: Kernel> Reconciler<K> {
             ready.done();
             info!("ready");
         }
+    }
+
+    /// Not before everything is read: who gossips is taken to know what it holds.
+    fn meet_peers(&self) {
+        self.outlets.peers.send_if_modified(|peers| {
+            let now = Some(self.index.peers());
+            let is_news = *peers != now;
+            *peers = now;
+            is_news
+        });
     }
 
     fn failed(&mut self, error: &Error) {

@@ -2,7 +2,6 @@
 //!
 //! Owns the start of the process. Never does any of the work.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +61,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let me = NodeName::from(args.node_name.as_str());
     let client = client::connect().await?;
     let (sink, messages) = mpsc::channel(MESSAGES);
-    let (peers, peers_seen) = watch::channel(BTreeMap::new());
+    let (peers, peers_seen) = watch::channel(None);
     let (told, alive) = watch::channel(Alive::default());
     let (report, reports) = watch::channel(NodeReport::default());
     let statuses = Statuses::default();

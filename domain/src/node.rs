@@ -288,16 +288,17 @@ impl Index {
             candidates,
             reported,
         } = &tracked.fact;
+        let reported = reported.as_ref().map(|reported| &reported.node);
         match &egress.mode {
-            Mode::Static { .. } => ownership::static_holder(
-                self.local_addresses.contains(&ip),
-                reported.as_ref().map(|reported| &reported.node),
-                &self.membership,
-            ),
+            Mode::Static { .. } => {
+                let is_local = self.local_addresses.contains(&ip);
+                ownership::static_holder(is_local, reported, &self.membership)
+            }
             Mode::Pooled { pool, .. } => {
-                ownership::holder(candidates, tracked.last.as_ref(), &self.membership, || {
-                    self.eligible(pool, ip)
-                })
+                let named = tracked.last.as_ref();
+                let last = ownership::last_holder(named, reported, &self.membership);
+                let eligible = || self.eligible(pool, ip);
+                ownership::holder(candidates, last, &self.membership, eligible)
             }
         }
     }

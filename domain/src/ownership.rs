@@ -71,6 +71,22 @@ fn choose(
         .cloned()
 }
 
+/// The holder to go by: the one that was named last by this node, or the one that the status names.
+///
+/// That another node has taken over is a guess until the status says so. It is given up when the reported holder answers
+/// again: an agent gossips only after it has read the status, so it knows that it holds the IP, while whoever was
+/// guessed may have seen no death at all. What this node has taken over itself is no guess.
+pub fn last_holder<'a>(
+    named: Option<&'a NodeName>,
+    reported: Option<&'a NodeName>,
+    membership: &Membership,
+) -> Option<&'a NodeName> {
+    let is_own = named == Some(&membership.me);
+    reported
+        .filter(|reported| !is_own && membership.is_alive(reported))
+        .or(named)
+}
+
 /// The holder of a static egress IP: the node on which the user has put it.
 ///
 /// `reported` is `status.egressNode`. A node that finds the IP on one of its links claims it, unless another node that

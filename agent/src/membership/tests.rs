@@ -5,7 +5,7 @@ use super::*;
 struct Agent {
     alive: watch::Receiver<Alive>,
     task: tokio::task::JoinHandle<()>,
-    _peers: watch::Sender<BTreeMap<NodeName, IpAddr>>,
+    _peers: watch::Sender<Option<Peers>>,
 }
 
 fn address_of(last_byte: u8) -> IpAddr {
@@ -15,7 +15,8 @@ fn address_of(last_byte: u8) -> IpAddr {
 async fn agent(last_byte: u8, port: u16, key: u8, everybody: &[u8]) -> Agent {
     let name = |n: u8| NodeName::from(format!("node-{n}"));
     let others = everybody.iter().filter(|n| **n != last_byte);
-    let (peers, peers_seen) = watch::channel(others.map(|n| (name(*n), address_of(*n))).collect());
+    let (peers, peers_seen) =
+        watch::channel(Some(others.map(|n| (name(*n), address_of(*n))).collect()));
     let (told, alive) = watch::channel(Alive::default());
     let seal = Seal::new(&[key; 32]).unwrap();
     let address = SocketAddr::new(address_of(last_byte), port);

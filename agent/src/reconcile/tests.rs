@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use egret_domain::datapath::{Element, identity};
 use egret_domain::egress::{self, Mode, WhenUnavailable};
-use egret_domain::name::PodName;
+use egret_domain::name::{NodeName, PodName};
 use egret_domain::node::{ClusterNode, EgressFact, Pod};
 use egret_domain::ownership::Report;
 use egret_domain::placement;
@@ -72,6 +72,7 @@ fn egress(candidates: &[&str]) -> Message {
 
 struct World {
     kernel: FakeKernel,
+    peers: watch::Receiver<Option<Peers>>,
     messages: mpsc::Sender<Message>,
     readiness: Readiness,
     statuses: Statuses,
@@ -92,8 +93,9 @@ impl World {
         });
         let (report, reports) = watch::channel(NodeReport::default());
         let statuses = Statuses::default();
+        let (peers, peers_seen) = watch::channel(None);
         let outlets = Outlets {
-            peers: watch::channel(BTreeMap::new()).0,
+            peers,
             statuses: statuses.clone(),
             report,
         };
@@ -104,6 +106,7 @@ impl World {
         let task = tokio::spawn(reconciler.run(received, alive));
         Self {
             kernel,
+            peers: peers_seen,
             messages,
             readiness,
             statuses,
@@ -173,6 +176,22 @@ async fn what_stands_in_the_kernel_is_left_alone_until_everything_is_read() {
     world.synced().await;
     world.ready().await;
     assert!(!world.has(gateway()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_meets_its_peers_only_once_it_knows_what_it_holds_and_can_do_it() {
+    let kernel = FakeKernel::default();
+    kernel.0.lock().unwrap().is_broken = true;
+    let world = World::new(kernel.clone());
+    world.synced().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(*world.peers.borrow(), None);
+    kernel.0.lock().unwrap().is_broken = false;
+    world.ready().await;
+    assert_eq!(
+        *world.peers.borrow(),
+        Some(Peers::from([("b".into(), ip(102))]))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,7 +131,7 @@ fn a_pod_whose_gateway_is_not_known_is_not_let_out() {
         "packets::a_pod_whose_gateway_is_not_known_is_not_let_out",
         async {
             let mut node = Node::new().await;
-            let mut remote = |identity| Element::Remote {
+            let remote = |identity| Element::Remote {
                 pod: ip("10.244.1.2"),
                 identity,
             };

@@ -98,6 +98,29 @@ fn an_agent_that_has_just_started_believes_the_status_and_takes_nothing_over() {
     assert_eq!(holder_of("a b c", "b", &fresh), "b");
 }
 
+fn last_of(named: &str, reported: &str, membership: &Membership) -> String {
+    let (named, reported) = (names(named), names(reported));
+    let last = last_holder(named.first(), reported.first(), membership);
+    last.map_or_else(|| "nobody".to_owned(), ToString::to_string)
+}
+
+#[test]
+fn a_guess_about_another_node_is_given_up_when_the_reported_holder_answers_again() {
+    assert_eq!(last_of("b", "a", &seen_from("d", "b c d e")), "b");
+    assert_eq!(last_of("b", "a", &seen_from("d", "a b c d e")), "a");
+}
+
+#[test]
+fn what_a_node_has_taken_over_itself_it_does_not_give_back_by_itself() {
+    assert_eq!(last_of("d", "a", &seen_from("d", "a b c d e")), "d");
+}
+
+#[test]
+fn without_a_report_what_was_named_last_counts() {
+    assert_eq!(last_of("b", "", &seen_from("d", "a b c d e")), "b");
+    assert_eq!(last_of("", "", &seen_from("d", "a b c d e")), "nobody");
+}
+
 #[test]
 fn a_static_ip_is_held_by_the_node_that_has_it() {
     let me = seen_from("a", "a b c d e f");
