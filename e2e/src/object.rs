@@ -63,6 +63,9 @@ pub struct EgressStatus {
     pub egress_ip: Option<String>,
     /// The gateway.
     pub egress_node: Option<String>,
+    /// The nodes that may be the gateway, first those that should.
+    #[serde(default)]
+    pub candidates: Vec<String>,
     /// Why it is so.
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -35,6 +35,21 @@ impl Lab {
         self.ask(&["agent", "kill", node]).map(drop)
     }
 
+    /// Kills a node's agent and keeps it down until it is restarted.
+    pub fn keep_agent_down(&self, node: &str) -> Result<()> {
+        self.ask(&["agent", "kill", node, "--stay"]).map(drop)
+    }
+
+    /// Stops a node's agent in the middle of whatever it does.
+    pub fn pause_agent(&self, node: &str) -> Result<()> {
+        self.ask(&["agent", "stop", node]).map(drop)
+    }
+
+    /// Lets a stopped agent go on.
+    pub fn continue_agent(&self, node: &str) -> Result<()> {
+        self.ask(&["agent", "cont", node]).map(drop)
+    }
+
     /// Asks a node's agent to end, and starts it again.
     pub fn restart_agent(&self, node: &str) -> Result<()> {
         self.ask(&["agent", "restart", node]).map(drop)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use egret_e2e::lab::Lab;
 use egret_e2e::manifest::{egress, pods_with, pool};
 use egret_e2e::object::{Egress, Pool};
@@ -186,5 +186,46 @@ fn killed_and_restarted_agents_end_right_under_load() -> Result<()> {
         let held = Held::from([("web".to_owned(), (IP.to_owned(), gateway))]);
         wait_for_addresses(lab, &held)?;
         lab.wait_for_source("shop/web", IP)
+    })
+}
+
+/// The agent of the gateway is away so shortly that some nodes notice and the one that would take over does not: it is
+/// stopped meanwhile.
+#[test]
+fn pods_of_all_nodes_leave_again_after_an_absence_that_only_some_nodes_have_noticed() -> Result<()>
+{
+    const IP: &str = "10.10.3.1";
+    Lab::run(3, |lab| {
+        lab.apply(&pool("pool", &["start: 10.10.3.1, end: 10.10.3.1"]))?;
+        lab.apply(&egress(
+            "web",
+            &pods_with("app", "web"),
+            "externalIPPool: pool",
+        ))?;
+        for node in lab.nodes() {
+            lab.pod(&format!("shop/{node}"), &node, "app=web")?;
+            lab.wait_for_source(&format!("shop/{node}"), IP)?;
+        }
+        for moment_ms in [250, 300, 350, 400, 450] {
+            let gateway = lab.gateway_of("web", IP)?;
+            let candidates = lab.egress("web")?.status.candidates;
+            let next = candidates
+                .iter()
+                .find(|node| **node != gateway)
+                .context("another node")?;
+            lab.keep_agent_down(&gateway)?;
+            sleep(Duration::from_millis(moment_ms));
+            lab.pause_agent(next)?;
+            sleep(Duration::from_millis(100));
+            lab.restart_agent(&gateway)?;
+            sleep(Duration::from_millis(300));
+            lab.continue_agent(next)?;
+            // By now all have met again, and whoever was to take over has done so.
+            sleep(Duration::from_secs(2));
+            for node in lab.nodes() {
+                lab.wait_for_source(&format!("shop/{node}"), IP)?;
+            }
+        }
+        Ok(())
     })
 }
