@@ -18,7 +18,7 @@ use egret_agent::kernel::Kernel;
 use egret_agent::kernel::linux::Linux;
 use egret_agent::kernel::settings::Settings;
 use egret_domain::datapath::{Change, Commit, Element, diff, identity};
-use namespace::{inside, ip, output, run};
+use namespace::{inside, inside_without_net_admin, ip, output, run};
 
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 10, 0, 101));
 
@@ -206,6 +206,38 @@ fn a_node_that_cannot_do_it_is_told_why_and_gets_nothing_installed() {
             run("ip link del other");
             assert_eq!(everything(), before);
             kernel.repair().await.unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_node_without_nft_is_told_what_to_install_and_gets_nothing_installed() {
+    inside(
+        "a_node_without_nft_is_told_what_to_install_and_gets_nothing_installed",
+        async {
+            let mut kernel = kernel();
+            let before = everything();
+            let nft = output("command -v nft");
+            run(&format!("mount --bind /dev/null {nft}"));
+            let advice = kernel.repair().await.unwrap_err().to_string();
+            assert!(advice.contains("install nftables"), "{advice}");
+            run(&format!("umount {nft}"));
+            assert_eq!(everything(), before);
+        },
+    );
+}
+
+#[test]
+fn an_agent_without_the_right_to_change_the_network_is_told_which_it_lacks() {
+    let set_up = "ip link add eth0 type veth peer name wire; ip addr add 10.10.0.101/16 dev eth0";
+    inside_without_net_admin(
+        "an_agent_without_the_right_to_change_the_network_is_told_which_it_lacks",
+        set_up,
+        async {
+            let mut kernel = Linux::new(Settings::default(), NODE).unwrap();
+            let advice = kernel.repair().await.unwrap_err().to_string();
+            assert!(advice.contains("NET_ADMIN"), "{advice}");
+            assert!(!output("ip link").contains("egret"));
         },
     );
 }

@@ -7,6 +7,17 @@ const MARK: &str = "EGRET_TEST_INSIDE";
 
 /// Runs a test's body in a new user and network namespace: the test's own process runs itself again in there.
 pub(crate) fn inside(test: &str, body: impl Future<Output = ()>) {
+    inside_shell(test, "exec", body);
+}
+
+/// The same, after a set-up, without the capability to change the network any more.
+pub(crate) fn inside_without_net_admin(test: &str, set_up: &str, body: impl Future<Output = ()>) {
+    let without = "exec setpriv --bounding-set -net_admin --inh-caps -net_admin";
+    inside_shell(test, &format!("{set_up}; {without}"), body);
+}
+
+/// `script` ends with what runs the command that follows it.
+fn inside_shell(test: &str, script: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(MARK).is_some() {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -18,6 +29,7 @@ pub(crate) fn inside(test: &str, body: impl Future<Output = ()>) {
     let this = std::env::current_exe().unwrap();
     let result = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "--mount"])
+        .args(["sh", "-ec", &format!("{script} \"$@\""), "sh"])
         .arg(this)
         .args(["--exact", test, "--nocapture"])
         .env(MARK, "1")
