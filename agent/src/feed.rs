@@ -122,6 +122,7 @@ fn egress(object: Egress) -> Option<Message> {
         .into_iter()
         .flatten();
     let fact = EgressFact {
+        is_allocated: status.is_some_and(|status| parse::is_allocated(status, &egress)),
         egress,
         candidates: candidates.map(|node| node.as_str().into()).collect(),
         reported: status.and_then(parse::holding),

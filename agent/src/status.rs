@@ -4,6 +4,7 @@
 //! read: whoever was slower reads again first. Never decides who holds what.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use egret_crds::{Egress, EgressStatus};
 use egret_domain::condition::{Condition, Recorded, Type, merge};
 use egret_domain::name::{EgressName, NodeName};
 use egret_domain::ownership::Report;
-use egret_runtime::apply::{How, Part, apply};
+use egret_runtime::apply::{How, Part, amend, apply};
 use egret_runtime::backoff::Limits;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
@@ -131,15 +132,26 @@ async fn write_one(
     object: Arc<Egress>,
     report: Report,
 ) -> (EgressName, Arc<Egress>, Outcome) {
-    let wanted = wanted(&object, me, report, Timestamp::now());
-    let how = How {
-        manager: MANAGER,
-        part: Part::Status,
-        force: true,
-        if_unchanged: true,
+    let now = Timestamp::now();
+    let result = match report {
+        Report::Holds(ip) => {
+            let how = How {
+                manager: MANAGER,
+                part: Part::Status,
+                force: true,
+                if_unchanged: true,
+            };
+            let wanted = holds(&object, me, ip, now);
+            let written = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
+            written.map(drop)
+        }
+        // Also what another manager has written: that of an earlier installation, or of Antrea.
+        Report::LetGo => {
+            let patch = let_go(&object, me, now);
+            amend(api, &*object, &patch, MANAGER, Part::Status).await
+        }
     };
-    let result = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
-    (name, object, result.map(drop))
+    (name, object, result)
 }
 
 /// Whether the wish is done with: written, or overtaken (what overtook it is read, and brings a new wish if need be).
@@ -159,30 +171,36 @@ fn settle(statuses: &Statuses, name: &EgressName, object: &Arc<Egress>, result: 
     true
 }
 
-/// The fields of the status that the agents own. What an agent leaves out is removed.
-fn wanted(object: &Egress, me: &NodeName, report: Report, now: Timestamp) -> Value {
-    let generation = object.metadata.generation.unwrap_or_default();
-    let condition = |is_true, reason, message| Condition {
+/// The fields of the status that the agents own, on the holder.
+fn holds(object: &Egress, me: &NodeName, ip: IpAddr, now: Timestamp) -> Value {
+    let said = assigned_is(object, true, "Assigned", format!("{ip} is on {me}"));
+    json!({"status": {
+        "egressNode": me.as_str(),
+        "egressIP": ip.to_string(),
+        "conditions": [recorded(object, said, now)],
+    }})
+}
+
+/// What is to be changed in the status when nobody holds the IP any more.
+fn let_go(object: &Egress, me: &NodeName, now: Timestamp) -> Value {
+    let message = format!("{me} has let the egress IP go and no other node holds it");
+    let said = assigned_is(object, false, "Withdrawn", message);
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let others = conditions.filter(|other| other.type_ != Type::IpAssigned.as_str());
+    let conditions: Vec<_> = others
+        .map(|other| json!(other))
+        .chain([recorded(object, said, now)])
+        .collect();
+    json!({"status": {"egressNode": null, "egressIP": null, "conditions": conditions}})
+}
+
+fn assigned_is(object: &Egress, is_true: bool, reason: &'static str, message: String) -> Condition {
+    Condition {
         kind: Type::IpAssigned,
         is_true,
         reason,
         message,
-        observed_generation: generation,
-    };
-    match report {
-        Report::Holds(ip) => {
-            let condition = condition(true, "Assigned", format!("{ip} is on {me}"));
-            json!({"status": {
-                "egressNode": me.as_str(),
-                "egressIP": ip.to_string(),
-                "conditions": [recorded(object, condition, now)],
-            }})
-        }
-        Report::LetGo => {
-            let message = format!("{me} has let the egress IP go and no other node holds it");
-            let condition = condition(false, "Withdrawn", message);
-            json!({"status": {"conditions": [recorded(object, condition, now)]}})
-        }
+        observed_generation: object.metadata.generation.unwrap_or_default(),
     }
 }
 

@@ -287,11 +287,14 @@ impl Index {
             egress,
             candidates,
             reported,
+            ..
         } = &tracked.fact;
         let reported = reported.as_ref().map(|reported| &reported.node);
         match &egress.mode {
             Mode::Static { .. } => {
-                let is_local = self.local_addresses.contains(&ip);
+                // The operator clears what a node reports that is not in the cluster.
+                let is_member = self.cluster.has(&self.me);
+                let is_local = is_member && self.local_addresses.contains(&ip);
                 ownership::static_holder(is_local, reported, &self.membership)
             }
             Mode::Pooled { pool, .. } => {

@@ -35,6 +35,11 @@ impl<K: Ord + Clone> Retries<K> {
         }
     }
 
+    /// The failures of a key in a row.
+    pub fn failures(&self, key: &K) -> u32 {
+        self.failed.get(key).map_or(0, |failed| failed.times)
+    }
+
     /// Notes a failure: the key comes back after its delay. `false` if the queue is full and the key new to it.
     #[must_use = "a key that was not taken does not come back"]
     pub fn failed(&mut self, key: K) -> bool {

@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 
 use egret_crds::{EgressStatus, cluster};
+use egret_domain::condition::Type;
+use egret_domain::egress::Egress;
 use egret_domain::name::PodName;
 use egret_domain::net::Cidr;
 use egret_domain::node::{ClusterNode, Fact, Pod};
@@ -24,6 +26,18 @@ pub(super) fn holding(status: &EgressStatus) -> Option<Holding> {
     Some(Holding {
         node: node.into(),
         egress_ip,
+    })
+}
+
+/// Whether the operator has accepted the IP in the spec: it says so of this generation, or said so of an earlier one and
+/// a node holds just this IP.
+pub(super) fn is_allocated(status: &EgressStatus, egress: &Egress) -> bool {
+    let mut conditions = status.conditions.iter();
+    let said = conditions.find(|said| said.type_ == Type::IpAllocated.as_str());
+    let is_held = || holding(status).is_some_and(|held| held.egress_ip == egress.spec_ip());
+    said.is_some_and(|said| {
+        let is_of_now = said.observed_generation == Some(egress.generation);
+        said.status == "True" && (is_of_now || is_held())
     })
 }
 

@@ -60,6 +60,7 @@ fn egress(candidates: &[&str]) -> Message {
     };
     let candidates = candidates.iter().map(|name| (*name).into()).collect();
     let fact = EgressFact {
+        is_allocated: true,
         egress,
         candidates,
         reported: None,

@@ -17,6 +17,8 @@ use crate::selector::{Labels, Selector};
 pub struct EgressFact {
     /// The spec.
     pub egress: Egress,
+    /// Whether the operator has accepted the IP in the spec: until then it is a wish. Of no meaning for a static Egress.
+    pub is_allocated: bool,
     /// `status.candidates`.
     pub candidates: Vec<NodeName>,
     /// `status.egressNode` and `status.egressIP`.

@@ -86,6 +86,7 @@ fn egress(name: &str, egress_ip: &str) -> EgressFact {
             except: Vec::new(),
             bandwidth: None,
         },
+        is_allocated: true,
         candidates: ["b", "c", "d"].map(NodeName::from).to_vec(),
         reported: None,
     }
@@ -255,6 +256,35 @@ fn an_ip_that_the_operator_has_given_no_node_is_not_in_force() {
 }
 
 #[test]
+fn an_ip_that_the_operator_has_not_accepted_yet_is_not_in_force_and_disturbs_who_has_it() {
+    let mut world = World::new();
+    world.apply(egress("a", "10.0.0.9").reported("b").fact());
+    world.apply(
+        egress("z", "10.0.0.8")
+            .selecting(Some("app=other"), None)
+            .reported("a")
+            .candidates("a b")
+            .fact(),
+    );
+    assert!(
+        world
+            .datapath()
+            .contains(&"answers for 10.0.0.8".to_owned())
+    );
+    let mut wish = egress("z", "10.0.0.9")
+        .selecting(Some("app=other"), None)
+        .candidates("a b");
+    wish.is_allocated = false;
+    wish.reported = Some(Holding {
+        node: "a".into(),
+        egress_ip: Some(ip("10.0.0.8")),
+    });
+    world.apply(wish.fact());
+    let expected = ["10.244.1.10 through 10.0.0.9", "10.0.0.9 at 10.10.0.2"];
+    assert_eq!(world.datapath(), expected);
+}
+
+#[test]
 fn the_first_candidate_takes_over_from_a_dead_holder_without_the_api() {
     let mut world = World::new();
     world.apply(
@@ -337,6 +367,17 @@ fn a_static_ip_on_a_link_of_this_node_is_translated_but_neither_guarded_nor_assu
         ["10.244.1.10 here as 10.10.0.1", "gateway of 10.10.0.1"]
     );
     assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.1"))]);
+}
+
+#[test]
+fn a_static_ip_on_a_node_that_is_not_in_the_cluster_is_nobodys() {
+    let mut world = World::new();
+    world.apply(egress("a", "192.0.2.1").fixed().fact());
+    world.apply(Fact::LocalAddresses(BTreeSet::from([ip("192.0.2.1")])));
+    assert_eq!(world.reports().len(), 1);
+    world.apply(Fact::NodeGone("a".into()));
+    assert_eq!(world.reports(), []);
+    assert_eq!(world.datapath(), ["10.244.1.10 through 192.0.2.1"]);
 }
 
 #[test]

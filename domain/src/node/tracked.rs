@@ -19,12 +19,16 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// The egress IP in force: a pooled one only once the operator has given it nodes.
+    /// The egress IP in force: a pooled one only once the operator has accepted it and given it nodes.
     pub(super) fn egress_ip(&self) -> Option<IpAddr> {
         let EgressFact {
-            egress, candidates, ..
+            egress,
+            is_allocated,
+            candidates,
+            ..
         } = &self.fact;
-        let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
+        let is_granted = *is_allocated && !candidates.is_empty();
+        let in_force = !egress.deleting && (egress.is_static() || is_granted);
         egress.spec_ip().filter(|_| in_force)
     }
 
