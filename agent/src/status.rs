@@ -34,6 +34,13 @@ const BACKOFF: Limits = Limits {
     most: Duration::from_secs(10),
 };
 
+/// A holder that says again and again that it holds an IP is contradicted by another: two nodes that do not hear each
+/// other do this, and must not do it at the speed of the API.
+const REST: Limits = Limits {
+    first: Duration::from_secs(1),
+    most: Duration::from_mins(1),
+};
+
 /// What is to be written: the object as it was read, and what to say in it.
 type Wish = (Arc<Egress>, Report);
 
@@ -92,6 +99,7 @@ impl Statuses {
 pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
     let api: Api<Egress> = Api::all(client);
     let mut retries = Retries::new(BACKOFF, MOST_RETRIES);
+    let mut rests = Retries::new(REST, MOST_RETRIES);
     let mut under_way = FuturesUnordered::new();
     let mut queue = Vec::new();
     let mut busy = std::collections::BTreeSet::new();
@@ -102,17 +110,25 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
             let Some((object, report)) = statuses.get(&name) else {
                 continue;
             };
-            if busy.insert(name.clone()) {
+            let is_resting = report != Report::LetGo && rests.is_waiting(&name);
+            if !is_resting && busy.insert(name.clone()) {
                 under_way.push(write_one(&api, &me, name, object, report));
             }
         }
         tokio::select! {
             () = statuses.changed.notified() => queue = statuses.names(),
             name = retries.next() => queue.push(name),
+            name = rests.next() => match statuses.get(&name) {
+                Some(_) => queue.push(name),
+                None => rests.forget(&name),
+            },
             Some((name, object, result)) = under_way.next(), if !under_way.is_empty() => {
                 busy.remove(&name);
                 if settle(&statuses, &name, &object, result) {
                     retries.forget(&name);
+                    if !rests.failed(name.clone()) {
+                        warn!("too many statuses are written: one more is not held back");
+                    }
                     // A newer wish may have come meanwhile.
                     queue.push(name);
                 } else if !retries.failed(name) {

@@ -66,15 +66,16 @@ pub struct AppliedTo {
 }
 
 impl AppliedTo {
-    /// Whether a Pod is selected: by both selectors where both are given, by none where none is.
-    pub fn selects(&self, pod: &Labels, namespace: &Labels) -> bool {
+    /// Whether a Pod is selected: by both selectors where both are given, by none where none is. No selector selects a
+    /// namespace that is not known (yet).
+    pub fn selects(&self, pod: &Labels, namespace: Option<&Labels>) -> bool {
         match (&self.pods, &self.namespaces) {
             (None, None) => false,
             (pods, namespaces) => {
                 pods.as_ref().is_none_or(|selector| selector.matches(pod))
-                    && namespaces
-                        .as_ref()
-                        .is_none_or(|selector| selector.matches(namespace))
+                    && namespaces.as_ref().is_none_or(|selector| {
+                        namespace.is_some_and(|labels| selector.matches(labels))
+                    })
             }
         }
     }

@@ -70,6 +70,13 @@ impl<K: Ord + Clone> Retries<K> {
         }
     }
 
+    /// Whether a key has not come back yet since it failed.
+    pub fn is_waiting(&self, key: &K) -> bool {
+        self.failed
+            .get(key)
+            .is_some_and(|failed| failed.due.is_some())
+    }
+
     /// The next key, once it is due; waits for ever while there is none. May be dropped at any time.
     pub async fn next(&mut self) -> K {
         let Some((due, _)) = self.due.first() else {

@@ -66,7 +66,7 @@ fn egress(candidates: &[&str]) -> Message {
         reported: None,
     };
     Message::Egress(
-        Box::new(fact),
+        Fact::Egress(Box::new(fact)),
         Arc::new(Egress::new("web", egret_crds::EgressSpec::default())),
     )
 }

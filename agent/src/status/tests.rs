@@ -1,4 +1,7 @@
+use http::{Request, Response};
+use kube::client::Body;
 use serde_json::json;
+use tower_test::mock::pair;
 
 use super::*;
 
@@ -73,6 +76,28 @@ fn a_newer_wish_is_not_forgotten_when_an_older_one_is_fulfilled() {
     assert_eq!(statuses.get(&"web".into()).unwrap().1, Report::Holds(IP));
     statuses.fulfilled(&"web".into(), &newer);
     assert!(statuses.get(&"web".into()).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_contradict_each_other_do_it_less_and_less_often() {
+    let (service, server) = pair::<Request<Body>, Response<Body>>();
+    let statuses = Statuses::default();
+    let client = Client::new(service, "default");
+    tokio::spawn(write(client, "node-1".into(), statuses.clone()));
+    let mut server = Box::pin(server);
+    let mut writes = 0;
+    let contradicted = async {
+        loop {
+            let theirs = object(&json!({"egressNode": "node-2", "egressIP": "10.10.0.11"}));
+            let answer = serde_json::to_vec(&theirs).unwrap();
+            statuses.set("web".into(), Some((Arc::new(theirs), Report::Holds(IP))));
+            let (_, send) = server.next_request().await.expect("a write");
+            send.send_response(Response::new(Body::from(answer)));
+            writes += 1;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_mins(1), contradicted).await;
+    assert!((3..12).contains(&writes), "{writes} writes in a minute");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use egret_domain::name::{EgressName, PoolName};
 use egret_domain::net::Cidr;
 
 use super::{address, bandwidth, label, metadata, selector};
-use crate::egress::{Egress, EgressSpec, NO_ADDRESS, WhenUnavailable};
+use crate::egress::{AppliedTo, Egress, EgressSpec, NO_ADDRESS, WhenUnavailable};
 use crate::problem::{Problems, all, both};
 
 impl TryFrom<&Egress> for domain::Egress {
@@ -37,6 +37,15 @@ impl TryFrom<&Egress> for domain::Egress {
             except,
             bandwidth,
         })
+    }
+}
+
+/// By itself, for an Egress of which the rest cannot be used.
+impl TryFrom<&AppliedTo> for egret_domain::selector::AppliedTo {
+    type Error = Problems;
+
+    fn try_from(given: &AppliedTo) -> Result<Self, Problems> {
+        selector::applied_to("spec.appliedTo", given)
     }
 }
 

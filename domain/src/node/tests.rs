@@ -103,6 +103,7 @@ impl EgressFact {
         self.reported = Some(Holding {
             node: node.into(),
             egress_ip,
+            generation: self.egress.generation,
         });
         self
     }
@@ -278,6 +279,7 @@ fn an_ip_that_the_operator_has_not_accepted_yet_is_not_in_force_and_disturbs_who
     wish.reported = Some(Holding {
         node: "a".into(),
         egress_ip: Some(ip("10.0.0.8")),
+        generation: 1,
     });
     world.apply(wish.fact());
     let expected = ["10.244.1.10 through 10.0.0.9", "10.0.0.9 at 10.10.0.2"];
@@ -409,6 +411,90 @@ fn two_static_egresses_may_share_an_ip() {
     );
 }
 
+/// What agents and operators of other versions, or users around the schema, may have made of an Egress.
+fn unusable(name: &str, deleting: bool) -> UnusableEgress {
+    let EgressFact {
+        egress, candidates, ..
+    } = egress(name, "10.10.0.11").candidates("a b");
+    UnusableEgress {
+        name: egress.name,
+        uid: egress.uid,
+        created: 0,
+        deleting,
+        applied_to: Some(egress.applied_to),
+        candidates,
+        reported: Some(Holding {
+            node: "a".into(),
+            egress_ip: Some(ip("10.10.0.11")),
+            generation: 1,
+        }),
+    }
+}
+
+#[test]
+fn an_egress_that_becomes_unusable_stays_in_force_as_it_was_until_it_is_deleted() {
+    let mut world = World::new();
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("a b")
+            .reported("a")
+            .fact(),
+    );
+    let before = world.datapath();
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", false))));
+    assert_eq!(world.datapath(), before);
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", true))));
+    assert_eq!(world.datapath(), Vec::<String>::new());
+    assert_eq!(world.reports(), [Report::LetGo]);
+}
+
+#[test]
+fn pods_of_an_egress_that_was_never_usable_are_dropped_and_its_holder_lets_go() {
+    let mut world = World::new();
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", false))));
+    assert_eq!(world.datapath(), ["10.244.1.10 dropped"]);
+    assert_eq!(world.reports(), [Report::LetGo]);
+}
+
+#[test]
+fn pods_of_one_that_shared_a_static_ip_follow_when_the_other_is_deleted() {
+    let mut world = World::new();
+    world.apply(Fact::LocalAddresses(BTreeSet::from([ip("192.0.2.1")])));
+    world.apply(
+        egress("one", "192.0.2.1")
+            .selecting(Some("app=other"), None)
+            .fixed()
+            .reported("a")
+            .fact(),
+    );
+    world.apply(egress("two", "192.0.2.1").fixed().reported("b").fact());
+    assert!(
+        world
+            .datapath()
+            .contains(&"10.244.1.10 here as 192.0.2.1".to_owned())
+    );
+    world.apply(Fact::EgressGone("one".into()));
+    let expected = ["10.244.1.10 through 192.0.2.1", "192.0.2.1 at 10.10.0.2"];
+    assert_eq!(world.datapath(), expected);
+}
+
+#[test]
+fn a_pod_of_a_namespace_that_is_not_known_yet_is_selected_where_the_namespace_does_not_matter() {
+    let mut world = World::new();
+    world.apply(egress("any", "10.10.0.11").fact());
+    world.apply(
+        egress("one", "10.10.0.12")
+            .selecting(None, Some("env=prod"))
+            .fact(),
+    );
+    world.apply(pod("new/web", "10.244.1.11", "app=web"));
+    let way = world
+        .datapath()
+        .into_iter()
+        .find(|line| line.starts_with("10.244.1.11"));
+    assert_eq!(way.as_deref(), Some("10.244.1.11 through 10.10.0.11"));
+}
+
 #[test]
 fn a_pod_that_several_egresses_select_uses_the_one_of_highest_priority() {
     let mut world = World::new();
@@ -504,6 +590,7 @@ fn a_holder_that_changes_its_ip_reports_the_new_one() {
     moved.reported = Some(Holding {
         node: "a".into(),
         egress_ip: Some(ip("10.10.0.11")),
+        generation: 1,
     });
     world.apply(moved.fact());
     assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.12"))]);

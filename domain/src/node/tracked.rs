@@ -32,11 +32,22 @@ impl Tracked {
         egress.spec_ip().filter(|_| in_force)
     }
 
+    /// Whether this is the same Egress, and its status names nobody new.
+    pub(super) fn is_followed_by(&self, fact: &EgressFact) -> bool {
+        let place = |fact: &EgressFact| {
+            let reported = fact.reported.as_ref();
+            reported.map(|reported| (reported.node.clone(), reported.egress_ip))
+        };
+        let is_same = self.fact.egress.uid == fact.egress.uid;
+        is_same && (fact.reported.is_none() || place(&self.fact) == place(fact))
+    }
+
     pub(super) fn holding(&self) -> Option<Holding> {
         let node = self.holder.clone()?;
         Some(Holding {
             node,
             egress_ip: self.egress_ip(),
+            generation: self.fact.egress.generation,
         })
     }
 }
