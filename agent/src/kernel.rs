@@ -10,6 +10,7 @@ pub mod linux;
 mod nft;
 mod routing;
 pub mod settings;
+mod sysctl;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -33,6 +34,9 @@ pub trait Kernel: Send {
 
     /// Carries out changes, in their order.
     fn commit(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Tells whether what stands can do its part, or what others have set on this node is in its way.
+    fn verify(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Why the kernel does not do what is asked.
@@ -78,6 +82,23 @@ pub enum Error {
         /// What the kernel says.
         source: io::Error,
     },
+    /// Another program's setting keeps the kernel from answering for pooled egress IPs.
+    #[error(
+        "this node does not answer ARP for pooled egress IPs, as {path} is {value}: set it to 0; kube-proxy in mode ipvs \
+         sets it when its strictARP is true"
+    )]
+    ArpIgnored {
+        /// The file.
+        path: String,
+        /// What it says.
+        value: String,
+    },
+    /// The node cannot run the datapath, and nothing of it was left there.
+    #[error("this node cannot run the datapath, and nothing of it is installed")]
+    Unfit {
+        /// What is in the way.
+        source: Box<Error>,
+    },
     /// A socket cannot be used.
     #[error("cannot open a netlink socket")]
     Socket(#[source] io::Error),
@@ -93,6 +114,13 @@ impl Error {
             Self::NoUplink(_) => "uplink",
             Self::NoFrame => "frame",
             Self::Sysctl { .. } => "sysctl",
+            Self::ArpIgnored { .. } => "arp",
+            Self::Unfit { source } => source.check(),
         }
+    }
+
+    /// Whether nothing of Egret's is installed on this node, which so holds nothing and stands in nobody's way.
+    pub fn is_nothing_installed(&self) -> bool {
+        matches!(self, Self::Unfit { .. })
     }
 }

@@ -51,6 +51,9 @@ pub struct Reconciler<K> {
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
     compare_at: Instant,
+    /// Whether what stands in the kernel is what was planned last, and the neighbours were told of it. Not so at the
+    /// start, nor from a failure to the next full comparison.
+    is_known: bool,
     failures: u32,
 }
 
@@ -65,6 +68,7 @@ impl<K: Kernel> Reconciler<K> {
             awaited: Source::all(),
             ready: Some(ready),
             compare_at: Instant::now(),
+            is_known: false,
             failures: 0,
         }
     }
@@ -117,13 +121,17 @@ impl<K: Kernel> Reconciler<K> {
     async fn reconcile(&mut self) {
         let is_due = self.compare_at <= Instant::now();
         // After a failure it is not known what stands in the kernel; before everything is read, not what should.
-        if !is_due && (self.failures > 0 || !self.awaited.is_empty()) {
+        if !is_due && !self.is_known {
             return;
         }
-        let result = if is_due {
+        let done = if is_due {
             self.compare().await
         } else {
             self.change().await
+        };
+        let result = match done {
+            Ok(()) if self.is_known => self.kernel.verify().await,
+            done => done,
         };
         match result {
             Ok(()) => self.succeeded(),
@@ -139,6 +147,7 @@ impl<K: Kernel> Reconciler<K> {
 
     /// Makes the frame stand and, once everything is known, what is in it as it should be.
     async fn compare(&mut self) -> Result<(), Error> {
+        let was_known = std::mem::take(&mut self.is_known);
         let is = self.kernel.repair().await?;
         if !self.awaited.is_empty() {
             // What stands is better than what could be planned now.
@@ -146,15 +155,22 @@ impl<K: Kernel> Reconciler<K> {
         }
         self.index.take_changes();
         let should = self.index.planned();
-        self.commit(&Commit::of(&diff(&is, &should))).await
+        let commit = Commit::of(&diff(&is, &should));
+        let commit = if was_known {
+            commit
+        } else {
+            commit.announcing(&should)
+        };
+        self.commit(&commit).await
     }
 
     async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
-        if commit.is_empty() {
-            return Ok(());
+        self.is_known = false;
+        if !commit.is_empty() {
+            debug!(?commit, "changing the kernel");
+            self.kernel.commit(commit).await?;
         }
-        debug!(?commit, "changing the kernel");
-        self.kernel.commit(commit).await?;
+        self.is_known = true;
         for ip in &commit.withdraw {
             info!(%ip, "egress IP let go");
         }
@@ -185,7 +201,7 @@ impl<K: Kernel> Reconciler<K> {
         }
     }
 
-    /// Not before everything is read: who gossips is taken to know what it holds.
+    /// Not before everything is read and stands, or nothing does: who gossips is taken to know what it holds.
     fn meet_peers(&self) {
         self.outlets.peers.send_if_modified(|peers| {
             let now = Some(self.index.peers());
@@ -200,6 +216,11 @@ impl<K: Kernel> Reconciler<K> {
             .saturating_mul(1 << self.failures.min(6))
             .min(LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
+        let holds_nothing = self.awaited.is_empty() && error.is_nothing_installed();
+        if self.is_known || holds_nothing {
+            // Else this node would count among those there are, and never among those in sight.
+            self.meet_peers();
+        }
         self.compare_at = Instant::now() + delay;
         warn!(
             error = egret_runtime::describe(error),

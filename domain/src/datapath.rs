@@ -75,6 +75,8 @@ pub enum Element {
     Guard(IpAddr),
     /// A pooled egress IP that this node answers for.
     Address(IpAddr),
+    /// A pooled egress IP that this node does not answer for: what others send here for it, they learnt too long ago.
+    Elsewhere(IpAddr),
 }
 
 impl Element {
@@ -89,6 +91,7 @@ impl Element {
             Self::Peer(ip)
             | Self::Guard(ip)
             | Self::Address(ip)
+            | Self::Elsewhere(ip)
             | Self::Forward { node: ip, .. } => Family::of(*ip),
         }
     }
@@ -141,13 +144,32 @@ impl Commit {
         let forwarded: BTreeSet<Mac> = commit.forward.iter().map(|(mac, _)| *mac).collect();
         commit.unforward.retain(|mac| !forwarded.contains(mac));
         commit.transaction.sort();
+        commit.announce.sort();
+        commit.announce.dedup();
         commit
+    }
+
+    /// The same, and announces every egress IP that this node is to be the gateway of: the neighbours may not have been
+    /// told, by an agent that was killed or a commit that failed halfway.
+    #[must_use]
+    pub fn announcing(mut self, planned: &BTreeSet<Element>) -> Self {
+        self.announce = planned
+            .iter()
+            .filter_map(|element| match element {
+                Element::Gateway { egress_ip, .. } => Some(*egress_ip),
+                _ => None,
+            })
+            .collect();
+        self
     }
 
     fn place(&mut self, change: Change) {
         match change {
             Change::Remove(Element::Address(ip)) => self.withdraw.push(ip),
-            Change::Add(Element::Address(ip)) => self.assume.push(ip),
+            Change::Add(Element::Address(ip)) => {
+                self.assume.push(ip);
+                self.announce.push(ip);
+            }
             Change::Remove(Element::Forward { identity, .. }) => self.unforward.push(identity),
             Change::Add(Element::Forward { identity, node }) => {
                 self.forward.push((identity, node));

@@ -417,10 +417,10 @@ impl Index {
 
     fn gateway_elements(&self, egress_ip: IpAddr) -> BTreeSet<Element> {
         let identity = identity(egress_ip);
+        let pooled = self
+            .sharing(egress_ip)
+            .any(|tracked| !tracked.fact.egress.is_static());
         if self.is_held_here(egress_ip) {
-            let pooled = self
-                .sharing(egress_ip)
-                .any(|tracked| !tracked.fact.egress.is_static());
             let answered = [Element::Guard(egress_ip), Element::Address(egress_ip)];
             return std::iter::once(Element::Gateway {
                 identity,
@@ -435,6 +435,7 @@ impl Index {
         node.and_then(|node| self.cluster.address_of(node, Family::of(egress_ip)))
             .map(|node| Element::Forward { identity, node })
             .into_iter()
+            .chain(pooled.then_some(Element::Elsewhere(egress_ip)))
             .collect()
     }
 

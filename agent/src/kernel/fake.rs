@@ -1,6 +1,7 @@
 //! A kernel in memory, which fails on demand.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use egret_domain::datapath::{Change, Commit, Element};
@@ -23,6 +24,12 @@ pub(crate) struct State {
     pub(crate) steps_before_failure: Option<usize>,
     /// Whether nothing works.
     pub(crate) is_broken: bool,
+    /// Whether nothing works and nothing is installed.
+    pub(crate) is_unfit: bool,
+    /// Whether the node does not answer for pooled egress IPs.
+    pub(crate) is_mute: bool,
+    /// The egress IPs of which the neighbours know that they are here.
+    pub(crate) announced: BTreeSet<IpAddr>,
 }
 
 fn refusal() -> Error {
@@ -69,13 +76,44 @@ impl State {
         );
         steps
     }
+
+    /// Fails if this is the step that is to fail.
+    fn may_fail(&mut self) -> Result<(), Error> {
+        match &mut self.steps_before_failure {
+            Some(0) => {
+                self.steps_before_failure = None;
+                Err(refusal())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, change: Change) {
+        match change {
+            Change::Remove(element) => {
+                if let Element::Address(ip) = element {
+                    self.announced.remove(&ip);
+                }
+                self.elements.remove(&element)
+            }
+            Change::Add(element) => self.elements.insert(element),
+        };
+    }
 }
 
 impl Kernel for FakeKernel {
     async fn repair(&mut self) -> Result<BTreeSet<Element>, Error> {
         let mut state = self.0.lock().unwrap();
         state.repairs += 1;
-        if state.is_broken {
+        if state.is_unfit {
+            Err(Error::Unfit {
+                source: Box::new(refusal()),
+            })
+        } else if state.is_broken {
             Err(refusal())
         } else {
             Ok(state.elements.clone())
@@ -85,22 +123,26 @@ impl Kernel for FakeKernel {
     async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
         let mut state = self.0.lock().unwrap();
         for step in State::steps(commit, &state.elements) {
-            match &mut state.steps_before_failure {
-                Some(0) => {
-                    state.steps_before_failure = None;
-                    return Err(refusal());
-                }
-                Some(left) => *left -= 1,
-                None => {}
-            }
+            state.may_fail()?;
             for change in step {
-                match change {
-                    Change::Remove(element) => state.elements.remove(&element),
-                    Change::Add(element) => state.elements.insert(element),
-                };
+                state.carry_out(change);
             }
         }
+        if !commit.announce.is_empty() {
+            state.may_fail()?;
+            state.announced.extend(&commit.announce);
+        }
         state.commits.push(commit.clone());
+        Ok(())
+    }
+
+    async fn verify(&mut self) -> Result<(), Error> {
+        if self.0.lock().unwrap().is_mute {
+            return Err(Error::ArpIgnored {
+                path: "arp_ignore".to_owned(),
+                value: "1".to_owned(),
+            });
+        }
         Ok(())
     }
 }

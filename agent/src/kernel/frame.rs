@@ -85,38 +85,25 @@ const fn set(
 }
 
 /// The sets and maps that hold the elements.
-pub const SETS: [Set; 10] = [
-    set(
-        TableFamily::Ip,
-        "set",
-        "except",
-        "type ipv4_addr; flags interval;",
-    ),
-    set(TableFamily::Ip, "set", "peers", "type ipv4_addr;"),
-    set(TableFamily::Ip, "set", "remote", "type ipv4_addr;"),
-    set(TableFamily::Ip, "set", "here", "type ipv4_addr;"),
-    set(
-        TableFamily::Ip,
-        "map",
-        "local",
-        "type ipv4_addr : ipv4_addr;",
-    ),
-    set(
-        TableFamily::Ip,
-        "map",
-        "gateway",
-        "type ether_addr : ipv4_addr;",
-    ),
-    set(TableFamily::Ip, "set", "egress_ips", "type ipv4_addr;"),
-    set(TableFamily::Ip, "set", "guarded", "type ipv4_addr;"),
-    set(
-        TableFamily::Netdev,
-        "map",
-        "identity",
-        "type ipv4_addr : ether_addr;",
-    ),
-    set(TableFamily::Netdev, "set", "held", "type ether_addr;"),
-];
+pub const SETS: [Set; 14] = {
+    use TableFamily::{Ip, Netdev};
+    [
+        set(Ip, "set", "except", "type ipv4_addr; flags interval;"),
+        set(Ip, "set", "peers", "type ipv4_addr;"),
+        set(Ip, "set", "remote", "type ipv4_addr;"),
+        set(Ip, "set", "here", "type ipv4_addr;"),
+        set(Ip, "map", "local", "type ipv4_addr : ipv4_addr;"),
+        set(Ip, "map", "local_zone", "typeof ip saddr : ct zone;"),
+        set(Ip, "set", "local_pair", "type ipv4_addr . ipv4_addr;"),
+        set(Ip, "map", "gateway", "type ether_addr : ipv4_addr;"),
+        set(Ip, "map", "zone", "typeof ether daddr : ct zone;"),
+        set(Ip, "set", "pair", "type ether_addr . ipv4_addr;"),
+        set(Ip, "set", "guarded", "type ipv4_addr;"),
+        set(Ip, "set", "elsewhere", "type ipv4_addr;"),
+        set(Netdev, "map", "identity", "type ipv4_addr : ether_addr;"),
+        set(Netdev, "set", "held", "type ether_addr;"),
+    ]
+};
 
 /// The chains for these settings and this tunnel MTU in bytes.
 pub fn chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
@@ -171,20 +158,26 @@ fn path_chains(
     Settings {
         mark_bit,
         tunnel_port,
-        zone,
+        source_zone,
         ..
     }: &Settings,
 ) -> [Chain; 2] {
     [
-        // Before conntrack: a flow's two sides on one node must not share a tuple, so the gateway's side has its
-        // originals in a zone of their own.
+        // Before conntrack, which translates a flow once and for all: what is to be translated otherwise has its
+        // originals in another zone, and so is another flow. A zone for each egress IP on its gateway, one for what goes
+        // into the tunnel, none for what no Egress selects. Nor do a flow's two sides on one node share a tuple then.
         ip_chain(
             "entry",
             "filter hook prerouting priority -310",
             [
                 format!("udp dport {tunnel_port} fib daddr type local jump tunnel"),
-                format!("iifname \"{TUNNEL}\" ct original zone set {zone}"),
-                format!("ip saddr @here ip daddr != @except ct original zone set {zone}"),
+                format!("iifname \"{TUNNEL}\" ct original zone set ether daddr map @zone"),
+                "ip saddr @here ip daddr != @except ct original zone set ip saddr map @local_zone"
+                    .to_owned(),
+                format!(
+                    "iifname != \"{TUNNEL}\" ip saddr @remote ip daddr != @except \
+                     ct original zone set {source_zone}"
+                ),
             ],
         ),
         // After DNAT: a Service whose endpoints are outside counts as outside. One bit, the others stay.
@@ -230,7 +223,7 @@ fn translate_chain() -> Chain {
 }
 
 /// What is dropped, before conntrack confirms the flow: a flow that was confirmed with a wrong address keeps it.
-fn guard_chains() -> [Chain; 3] {
+fn guard_chains() -> [Chain; 4] {
     let each = |packets: String| {
         ["ct direction original", "ct state invalid,untracked"]
             .map(|kind| format!("{packets} {kind} counter drop"))
@@ -243,26 +236,34 @@ fn guard_chains() -> [Chain; 3] {
             "filter hook input priority -10",
             each("ip daddr @guarded".to_owned()),
         ),
+        // The same where it is not: a neighbour has not learnt yet that it moved. Before routing, which would pass it on
+        // or answer with a redirect. Replies to Pods of this node are not for the egress IP any more, after DNAT.
+        ip_chain(
+            "stray",
+            "filter hook prerouting priority -95",
+            each("ip daddr @elsewhere fib daddr type != local".to_owned()),
+        ),
         // A selected Pod's packet that would leave here untunnelled.
         ip_chain(
             "unmarked",
             "filter hook postrouting priority 80",
             each(remote),
         ),
-        // A packet that should have an egress IP by now: one that has none, or has been masqueraded by others.
+        // A packet that should have its egress IP by now: one that has none, has been masqueraded by others, or goes on
+        // with another egress IP because the two share a zone.
         ip_chain(
             "untranslated",
             "filter hook postrouting priority 200",
             [
                 format!(
-                    "iifname \"{TUNNEL}\" ct state != untracked ip saddr != @egress_ips counter drop"
+                    "iifname \"{TUNNEL}\" ct state != untracked ether daddr . ip saddr != @pair counter drop"
                 ),
                 // The tunnel's own outer packets are untracked too, and seem to come in where their inner ones go out.
                 format!(
                     "iifname \"{TUNNEL}\" ct state untracked fib saddr type != local counter drop"
                 ),
                 "ct original ip saddr @here ip daddr != @except ct direction original \
-             ip saddr != @egress_ips counter drop"
+             ct original ip saddr . ip saddr != @local_pair counter drop"
                     .to_owned(),
                 "ip saddr @here ip daddr != @except ct state invalid,untracked counter drop"
                     .to_owned(),

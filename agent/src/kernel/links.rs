@@ -26,8 +26,10 @@ use super::settings::{EGRESS_IPS, Settings, TUNNEL, tunnel_mtu};
 const TTL_HOPS: u8 = 64;
 
 /// The link towards the other nodes and the outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uplink {
+    /// Its name.
+    pub(super) name: String,
     /// Its number.
     pub(super) index: u32,
     /// Its MTU in bytes.
@@ -82,6 +84,7 @@ pub(super) async fn uplink(handle: &Handle, node: IpAddr) -> Result<Uplink, Erro
     let link = links.try_next().await.map_err(refused("read the uplink"))?;
     let link = link.ok_or(Error::NoUplink(node))?;
     Ok(Uplink {
+        name: name_of(&link).unwrap_or_default().to_owned(),
         index,
         mtu: mtu_of(&link).unwrap_or(1500),
     })
@@ -92,6 +95,15 @@ fn mtu_of(link: &LinkMessage) -> Option<u32> {
         .iter()
         .find_map(|attribute| match attribute {
             LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        })
+}
+
+fn name_of(link: &LinkMessage) -> Option<&str> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
             _ => None,
         })
 }
@@ -155,20 +167,45 @@ pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAd
         .collect())
 }
 
-/// Makes the tunnel's link as it should be and tells its number. One that is right is left alone.
+/// The tunnel's link as it should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tunnel {
+    /// Its number.
+    pub(super) index: u32,
+    /// Whether it was made just now, alone or in place of a wrong one.
+    pub(super) is_new: bool,
+}
+
+/// Makes the tunnel's link as it should be. One that is right is left alone.
 pub(super) async fn ensure_tunnel(
     handle: &Handle,
     settings: &Settings,
     node: IpAddr,
-    uplink: Uplink,
-) -> Result<u32, Error> {
+    uplink: &Uplink,
+) -> Result<Tunnel, Error> {
     if let Some(link) = find(handle, TUNNEL).await? {
         if is_tunnel(&link, settings, node, uplink) {
-            return Ok(link.header.index);
+            return Ok(Tunnel {
+                index: link.header.index,
+                is_new: false,
+            });
         }
         let deletion = handle.link().del(link.header.index).execute().await;
         deletion.map_err(refused(format!("replace link {TUNNEL}")))?;
     }
+    let index = make_tunnel(handle, settings, node, uplink).await?;
+    Ok(Tunnel {
+        index,
+        is_new: true,
+    })
+}
+
+async fn make_tunnel(
+    handle: &Handle,
+    settings: &Settings,
+    node: IpAddr,
+    uplink: &Uplink,
+) -> Result<u32, Error> {
     let link = LinkVxlan::new(TUNNEL, settings.vni)
         .port(settings.tunnel_port)
         .learning(false)
@@ -191,7 +228,7 @@ pub(super) async fn ensure_tunnel(
         .ok_or(Error::NoUplink(node))
 }
 
-fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: Uplink) -> bool {
+fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: &Uplink) -> bool {
     let is_up = link.header.flags.contains(LinkFlags::Up);
     let is_vxlan = vxlan_info(link).is_some_and(|info| {
         let has = |wanted: InfoVxlan| info.contains(&wanted);

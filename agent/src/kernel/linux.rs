@@ -2,7 +2,7 @@
 //!
 //! Owns the order in which the frame is made, and its removal. Never decides which elements should stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_domain::datapath::{Change, Commit, Element};
@@ -11,13 +11,16 @@ use rtnetlink::Handle;
 use tracing::{info, warn};
 
 use super::settings::Settings;
-use super::{Error, Kernel, frame, links, nft, routing};
+use super::{Error, Kernel, frame, links, nft, routing, sysctl};
 use crate::announce::announce;
 
-/// The numbers of Egret's links.
-#[derive(Debug, Clone, Copy)]
+/// The links that the datapath is on.
+#[derive(Debug, Clone)]
 struct Links {
+    uplink: links::Uplink,
+    /// The number of the tunnel's.
     tunnel: u32,
+    /// The number of that of pooled egress IPs.
     egress_ips: u32,
 }
 
@@ -29,7 +32,8 @@ pub struct Linux {
     node: IpAddr,
     /// `None` until the frame stands, or when it may not.
     links: Option<Links>,
-    /// Whether the last transaction failed, so that the tables are to be made anew.
+    /// Whether the tables are to be made anew, whatever they look like: a transaction failed, or they may have lost
+    /// their hooks with the link these were on, which no listing tells.
     is_suspect: bool,
 }
 
@@ -64,28 +68,34 @@ impl Linux {
 
     async fn make_frame(&mut self) -> Result<(Links, BTreeSet<Element>), Error> {
         let uplink = links::uplink(&self.handle, self.node).await?;
-        let tunnel = links::ensure_tunnel(&self.handle, &self.settings, self.node, uplink).await?;
+        let tunnel = links::ensure_tunnel(&self.handle, &self.settings, self.node, &uplink).await?;
+        self.is_suspect |= tunnel.is_new;
         let egress_ips = links::ensure_egress_ips(&self.handle).await?;
         let mtu = super::settings::tunnel_mtu(uplink.mtu);
         let elements = self
             .ensure_tables(&frame::chains(&self.settings, mtu))
             .await?;
-        routing::ensure(&self.handle, &self.settings, tunnel).await?;
-        Ok((Links { tunnel, egress_ips }, elements))
+        routing::ensure(&self.handle, &self.settings, tunnel.index).await?;
+        let links = Links {
+            uplink,
+            tunnel: tunnel.index,
+            egress_ips,
+        };
+        Ok((links, elements))
     }
 
     /// Makes the tables stand and tells the elements in them. Tables that are not right are made anew in one
     /// transaction, with the elements that they had.
     async fn ensure_tables(&mut self, chains: &[frame::Chain]) -> Result<BTreeSet<Element>, Error> {
         let listing = nft::list().await?.unwrap_or_default();
-        let elements = listing.elements();
+        let elements = listing.elements(&self.settings);
         let is_frame = listing.is_frame(chains);
         let commands = if is_frame && !self.is_suspect {
-            listing.debris()
+            listing.debris(&self.settings)
         } else {
             info!(elements = elements.len(), "making the nftables frame anew");
             let keep: Vec<_> = elements.iter().copied().map(Change::Add).collect();
-            frame::text(chains) + &nft::commands(&keep)
+            frame::text(chains) + &nft::commands(&keep, &self.settings)
         };
         if !commands.is_empty() {
             nft::run(&commands).await?;
@@ -94,7 +104,7 @@ impl Linux {
         Ok(elements)
     }
 
-    async fn outside_tables(&self, links: Links) -> Result<BTreeSet<Element>, Error> {
+    async fn outside_tables(&self, links: &Links) -> Result<BTreeSet<Element>, Error> {
         let forwards = links::forwards(&self.handle, links.tunnel).await?;
         let forwards = forwards.into_iter();
         let addresses = links::addresses(&self.handle).await?;
@@ -114,12 +124,12 @@ impl Linux {
         Ok(())
     }
 
-    async fn try_commit(&mut self, links: Links, commit: &Commit) -> Result<(), Error> {
+    async fn try_commit(&mut self, links: &Links, commit: &Commit) -> Result<(), Error> {
         for ip in &commit.withdraw {
             links::withdraw(&self.handle, links.egress_ips, *ip).await?;
         }
         self.forward(links.tunnel, &commit.forward).await?;
-        let commands = nft::commands(&commit.transaction);
+        let commands = nft::commands(&commit.transaction, &self.settings);
         if !commands.is_empty() {
             self.is_suspect = true;
             nft::run(&commands).await?;
@@ -131,37 +141,115 @@ impl Linux {
         for ip in &commit.assume {
             links::assume(&self.handle, links.egress_ips, *ip).await?;
         }
-        if !commit.announce.is_empty() {
-            let uplink = links::uplink(&self.handle, self.node).await?;
-            announce(&commit.announce, uplink.index);
+        self.announce(links, &commit.announce).await
+    }
+
+    /// Each egress IP is announced where it is reached: a static one may be on a link other than the uplink.
+    async fn announce(&self, links: &Links, ips: &[IpAddr]) -> Result<(), Error> {
+        if ips.is_empty() {
+            return Ok(());
+        }
+        let addresses = links::addresses(&self.handle).await?;
+        for (link, ips) in reached_at(ips, &addresses, links) {
+            announce(&ips, link);
         }
         Ok(())
     }
+
+    async fn try_repair(&mut self) -> Result<BTreeSet<Element>, Error> {
+        let (links, mut elements) = self.make_frame().await?;
+        elements.extend(self.outside_tables(&links).await?);
+        self.links = Some(links);
+        Ok(elements)
+    }
+
+    /// The same where nothing of Egret's is installed yet: all of it, or nothing.
+    async fn install(&mut self) -> Result<BTreeSet<Element>, Error> {
+        let unfit = |source| Error::Unfit {
+            source: Box::new(source),
+        };
+        self.check().await.map_err(unfit)?;
+        match self.try_repair().await {
+            Err(error) => match self.remove().await {
+                Ok(()) => Err(unfit(error)),
+                Err(left) => {
+                    warn!(error = %left, "cannot clean up");
+                    Err(error)
+                }
+            },
+            done => done,
+        }
+    }
+}
+
+/// The links on which these egress IPs are reached. That of pooled ones leads nowhere: the uplink answers for them.
+fn reached_at(
+    ips: &[IpAddr],
+    addresses: &[(u32, IpAddr)],
+    links: &Links,
+) -> BTreeMap<u32, Vec<IpAddr>> {
+    let mut reached = BTreeMap::<u32, Vec<IpAddr>>::new();
+    for (link, ip) in addresses.iter().filter(|(_, ip)| ips.contains(ip)) {
+        let link = if *link == links.egress_ips {
+            links.uplink.index
+        } else {
+            *link
+        };
+        reached.entry(link).or_default().push(*ip);
+    }
+    reached
 }
 
 impl Kernel for Linux {
     async fn repair(&mut self) -> Result<BTreeSet<Element>, Error> {
-        let is_new = self.links.is_none() && !links::is_tunnel_there(&self.handle).await?;
-        if self.links.is_none() {
-            self.check().await?;
+        if self.links.is_some() {
+            return self.try_repair().await;
         }
-        let made = self.make_frame().await;
-        if made.is_err() && is_new {
-            // Half a frame must not stay behind on a node that cannot be one of Egret's.
-            self.remove()
-                .await
-                .unwrap_or_else(|error| warn!(%error, "cannot clean up"));
+        if !links::is_tunnel_there(&self.handle).await? {
+            return self.install().await;
         }
-        let (links, mut elements) = made?;
-        self.links = Some(links);
-        elements.extend(self.outside_tables(links).await?);
-        Ok(elements)
+        self.check().await?;
+        self.try_repair().await
     }
 
     async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
-        let Some(links) = self.links else {
+        let Some(links) = self.links.clone() else {
             return Err(Error::NoFrame);
         };
-        self.try_commit(links, commit).await
+        self.try_commit(&links, commit).await
+    }
+
+    async fn verify(&mut self) -> Result<(), Error> {
+        let uplink = self.links.as_ref().map(|links| links.uplink.name.as_str());
+        sysctl::answers_arp(uplink.ok_or(Error::NoFrame)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_pooled_ip_is_announced_on_the_uplink_and_a_static_one_on_the_link_that_has_it() {
+        let uplink = links::Uplink {
+            name: "eth0".to_owned(),
+            index: 2,
+            mtu: 1500,
+        };
+        let links = Links {
+            uplink,
+            tunnel: 7,
+            egress_ips: 8,
+        };
+        let (pooled, fixed) = (ip("10.10.0.11"), ip("192.0.2.1"));
+        let addresses = [(2, ip("10.10.0.101")), (3, fixed), (8, pooled)];
+        assert_eq!(
+            reached_at(&[pooled, fixed, ip("10.10.0.12")], &addresses, &links),
+            BTreeMap::from([(2, vec![pooled]), (3, vec![fixed])])
+        );
     }
 }

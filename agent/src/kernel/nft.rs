@@ -4,7 +4,7 @@
 //! for frame and elements alike; JSON out (ADR 0002). Never handles names or texts of users, only addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ use tokio::process::Command;
 
 use super::Error;
 use super::frame::{self, Chain, TableFamily};
-use super::settings::TABLE;
+use super::settings::{Settings, TABLE};
 
 /// Loading the largest table takes well under a second; a hanging nft must not stop the agent.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -81,18 +81,18 @@ async fn nft(arguments: &[&str], input: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// The commands for a list of changes, one per set and direction, in the order of the list.
-pub(super) fn commands(changes: &[Change]) -> String {
+pub(super) fn commands(changes: &[Change], settings: &Settings) -> String {
     let mut removed = BTreeMap::<Place, Vec<String>>::new();
     let mut added = BTreeMap::<Place, Vec<String>>::new();
     for change in changes {
         match change {
             Change::Remove(element) => {
-                for (place, key, _) in entries(element) {
+                for (place, key, _) in entries(element, settings) {
                     removed.entry(place).or_default().push(key);
                 }
             }
             Change::Add(element) => {
-                for (place, key, value) in entries(element) {
+                for (place, key, value) in entries(element, settings) {
                     let value = value.map(|value| format!(" : {value}")).unwrap_or_default();
                     added
                         .entry(place)
@@ -121,7 +121,7 @@ pub(super) fn commands(changes: &[Change]) -> String {
 type Place = (TableFamily, &'static str);
 
 /// The entries that make up an element: where, key and value.
-fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
+fn entries(element: &Element, settings: &Settings) -> Vec<(Place, String, Option<String>)> {
     use TableFamily::{Ip, Netdev};
     let entry = |place: Place, key: &dyn ToString| (place, key.to_string(), None);
     let pair = |place: Place, key: &dyn ToString, value: &dyn ToString| {
@@ -137,24 +137,30 @@ fn entries(element: &Element) -> Vec<(Place, String, Option<String>)> {
                 .chain(identity)
                 .collect()
         }
-        Element::Local { pod, egress_ip } => {
-            vec![
-                entry((Ip, "here"), pod),
-                pair((Ip, "local"), pod, egress_ip),
-            ]
-        }
+        Element::Local { pod, egress_ip } => vec![
+            entry((Ip, "here"), pod),
+            pair((Ip, "local"), pod, egress_ip),
+            pair((Ip, "local_zone"), pod, &settings.zone_of(*egress_ip)),
+            entry((Ip, "local_pair"), &concatenated(pod, egress_ip)),
+        ],
         Element::Gateway {
             identity,
             egress_ip,
         } => vec![
             pair((Ip, "gateway"), identity, egress_ip),
-            entry((Ip, "egress_ips"), egress_ip),
+            pair((Ip, "zone"), identity, &settings.zone_of(*egress_ip)),
+            entry((Ip, "pair"), &concatenated(identity, egress_ip)),
             entry((Netdev, "held"), identity),
         ],
         Element::Guard(ip) => vec![entry((Ip, "guarded"), ip)],
+        Element::Elsewhere(ip) => vec![entry((Ip, "elsewhere"), ip)],
         // Not in nftables.
         Element::Forward { .. } | Element::Address(_) => Vec::new(),
     }
+}
+
+fn concatenated(first: &dyn Display, second: &dyn Display) -> String {
+    format!("{first} . {second}")
 }
 
 /// A key, and the value in a map.
@@ -166,7 +172,9 @@ pub(super) struct Listing {
     /// The comments of the rules of each chain.
     rules: BTreeMap<(TableFamily, String), Vec<String>>,
     /// The entries of each set: key, and value in a map.
-    sets: BTreeMap<(TableFamily, String), Vec<Entry>>,
+    sets: BTreeMap<(TableFamily, String), BTreeMap<String, Option<String>>>,
+    /// Whether there is an entry that none of Egret's looks like: it cannot be named, and so not be removed alone.
+    has_strangers: bool,
 }
 
 #[derive(Deserialize)]
@@ -191,22 +199,28 @@ impl Listing {
                 let chain = self.rules.entry((family, text(rule, "chain"))).or_default();
                 chain.push(text(rule, "comment"));
             } else if let Some(set) = object.get("set").or_else(|| object.get("map")) {
-                let entries = set
-                    .get("elem")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten();
-                let name = text(set, "name");
-                let mut entries: Vec<_> = entries.filter_map(entry_of).collect();
-                if name == "except" {
-                    for (key, _) in &mut entries {
-                        as_network(key);
-                    }
-                }
-                self.sets.insert((family, name), entries);
+                self.read_set(family, text(set, "name"), set);
             }
         }
         Ok(())
+    }
+
+    fn read_set(&mut self, family: TableFamily, name: String, set: &Value) {
+        let listed = set.get("elem").and_then(Value::as_array);
+        let mut entries = BTreeMap::new();
+        for entry in listed.into_iter().flatten() {
+            let Some((key, value)) = entry_of(entry) else {
+                self.has_strangers = true;
+                continue;
+            };
+            let key = if name == "except" {
+                as_network(key)
+            } else {
+                key
+            };
+            entries.insert(key, value);
+        }
+        self.sets.insert((family, name), entries);
     }
 
     /// Whether these chains and all sets stand as they should, and nothing else.
@@ -226,17 +240,19 @@ impl Listing {
             .iter()
             .map(|set| (set.family, set.name.to_owned()))
             .collect();
-        self.rules == should && self.sets.keys().cloned().collect::<BTreeSet<_>>() == sets
+        !self.has_strangers
+            && self.rules == should
+            && self.sets.keys().cloned().collect::<BTreeSet<_>>() == sets
     }
 
     /// The elements that stand whole. Halves of elements (somebody has removed the rest) are in [`Self::debris`].
-    pub(super) fn elements(&self) -> BTreeSet<Element> {
+    pub(super) fn elements(&self, settings: &Settings) -> BTreeSet<Element> {
         use TableFamily::{Ip, Netdev};
         let identities = self.pairs::<IpAddr, Mac>(Netdev, "identity");
         let remotes = self.keys::<IpAddr>(Ip, "remote").into_iter();
-        let here = self.keys::<IpAddr>(Ip, "here");
-        let held = self.keys::<Mac>(Netdev, "held");
-        let egress_ips = self.keys::<IpAddr>(Ip, "egress_ips");
+        let elsewhere = self.keys(Ip, "elsewhere").into_iter();
+        let local = self.pairs(Ip, "local").into_iter();
+        let gateway = self.pairs(Ip, "gateway").into_iter();
         remotes
             .map(|pod| Element::Remote {
                 pod,
@@ -245,37 +261,38 @@ impl Listing {
             .chain(self.keys(Ip, "except").into_iter().map(Element::Except))
             .chain(self.keys(Ip, "peers").into_iter().map(Element::Peer))
             .chain(self.keys(Ip, "guarded").into_iter().map(Element::Guard))
-            .chain(
-                (self.pairs(Ip, "local").into_iter())
-                    .filter(|(pod, _)| here.contains(pod))
-                    .map(|(pod, egress_ip)| Element::Local { pod, egress_ip }),
-            )
-            .chain(
-                (self.pairs(Ip, "gateway").into_iter())
-                    .filter(|(identity, ip)| held.contains(identity) && egress_ips.contains(ip))
-                    .map(|(identity, egress_ip)| Element::Gateway {
-                        identity,
-                        egress_ip,
-                    }),
-            )
+            .chain(elsewhere.map(Element::Elsewhere))
+            .chain(local.map(|(pod, egress_ip)| Element::Local { pod, egress_ip }))
+            .chain(gateway.map(|(identity, egress_ip)| Element::Gateway {
+                identity,
+                egress_ip,
+            }))
+            .filter(|element| self.is_whole(element, settings))
             .collect()
     }
 
+    fn is_whole(&self, element: &Element, settings: &Settings) -> bool {
+        let mut entries = entries(element, settings).into_iter();
+        entries.all(|((family, name), key, value)| {
+            let set = self.sets.get(&(family, name.to_owned()));
+            set.and_then(|set| set.get(&key)) == Some(&value)
+        })
+    }
+
     /// The commands that remove every entry that belongs to no whole element.
-    pub(super) fn debris(&self) -> String {
-        let mut whole = BTreeSet::new();
-        for ((family, name), key, _) in self.elements().iter().flat_map(entries) {
-            whole.insert((family, name.to_owned(), key));
-        }
+    pub(super) fn debris(&self, settings: &Settings) -> String {
+        let elements = self.elements(settings);
+        let whole: BTreeSet<_> = elements
+            .iter()
+            .flat_map(|element| entries(element, settings))
+            .map(|((family, name), key, _)| (family, name.to_owned(), key))
+            .collect();
         let mut text = String::new();
         for ((family, name), entries) in &self.sets {
             let is_loose =
                 |key: &&str| !whole.contains(&(*family, name.clone(), (*key).to_owned()));
-            let loose: Vec<_> = entries
-                .iter()
-                .map(|(key, _)| key.as_str())
-                .filter(is_loose)
-                .collect();
+            let keys = entries.keys().map(String::as_str);
+            let loose: Vec<_> = keys.filter(is_loose).collect();
             if !loose.is_empty() {
                 let (family, loose) = (family.as_str(), loose.join(", "));
                 // Writing to a string cannot fail.
@@ -285,16 +302,18 @@ impl Listing {
         text
     }
 
-    fn entries(&self, family: TableFamily, name: &str) -> &[Entry] {
-        self.sets
-            .get(&(family, name.to_owned()))
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+    fn entries(
+        &self,
+        family: TableFamily,
+        name: &str,
+    ) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let set = self.sets.get(&(family, name.to_owned()));
+        let entries = set.into_iter().flatten();
+        entries.map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
     fn keys<K: FromStr + Ord>(&self, family: TableFamily, name: &str) -> BTreeSet<K> {
         self.entries(family, name)
-            .iter()
             .filter_map(|(key, _)| key.parse().ok())
             .collect()
     }
@@ -304,14 +323,13 @@ impl Listing {
         family: TableFamily,
         name: &str,
     ) -> BTreeMap<K, V> {
-        let entries = self.entries(family, name).iter();
-        entries
-            .filter_map(|(key, value)| Some((key.parse().ok()?, value.as_ref()?.parse().ok()?)))
+        self.entries(family, name)
+            .filter_map(|(key, value)| Some((key.parse().ok()?, value?.parse().ok()?)))
             .collect()
     }
 }
 
-/// An entry as `nft -j` lists it: a key, `[key, value]`, or either around a prefix.
+/// An entry as `nft -j` lists it: a key, or `[key, value]`. A key or value is a text, a number, a prefix or a concatenation.
 fn entry_of(entry: &Value) -> Option<Entry> {
     match entry {
         Value::Array(pair) => {
@@ -328,6 +346,13 @@ fn key_of(key: &Value) -> Option<String> {
     if let Some(text) = key.as_str() {
         return Some(text.to_owned());
     }
+    if let Some(number) = key.as_u64() {
+        return Some(number.to_string());
+    }
+    if let Some(parts) = key.get("concat") {
+        let parts: Option<Vec<_>> = parts.as_array()?.iter().map(key_of).collect();
+        return Some(parts?.join(" . "));
+    }
     if let Some(prefix) = key.get("prefix") {
         let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
         let length = u8::try_from(prefix.get("len")?.as_u64()?).ok()?;
@@ -337,10 +362,9 @@ fn key_of(key: &Value) -> Option<String> {
 }
 
 /// Of a network of one address `nft` lists the address alone.
-fn as_network(key: &mut String) {
-    if let Ok(address) = key.parse() {
-        *key = Cidr::host(address).to_string();
-    }
+fn as_network(key: String) -> String {
+    let address = key.parse().map(Cidr::host);
+    address.map_or(key, |network| network.to_string())
 }
 
 #[cfg(test)]

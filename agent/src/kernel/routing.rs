@@ -4,7 +4,6 @@
 //! the node's own routes.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use netlink_packet_route::address::AddressScope;
@@ -13,9 +12,9 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use nix::errno::Errno;
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 
-use super::Error;
 use super::links::{already, refused};
 use super::settings::{Settings, TUNNEL};
+use super::{Error, sysctl};
 
 /// The tunnel link's own address, the same on every node and never a source: on a link without any address even a loose
 /// reverse-path filter drops.
@@ -28,29 +27,12 @@ const NOBODY: [u8; 6] = [0x02, 0xe9, 0xff, 0xff, 0xff, 0xff];
 /// Makes the rule, the route and the neighbour stand, and the link's settings right.
 pub(super) async fn ensure(handle: &Handle, settings: &Settings, tunnel: u32) -> Result<(), Error> {
     for (name, value) in [("rp_filter", "2"), ("forwarding", "1")] {
-        set(
-            &Path::new("/proc/sys/net/ipv4/conf").join(TUNNEL).join(name),
-            value,
-        )
-        .await?;
+        sysctl::set(TUNNEL, name, value).await?;
     }
     ensure_address(handle, tunnel).await?;
     ensure_neighbour(handle, tunnel).await?;
     ensure_route(handle, settings, tunnel).await?;
     ensure_rule(handle, settings).await
-}
-
-/// Writes a kernel setting, unless it is so already: /proc may be read-only where nothing has to change.
-async fn set(path: &PathBuf, value: &str) -> Result<(), Error> {
-    let is = tokio::fs::read_to_string(path).await.unwrap_or_default();
-    if is.trim() == value {
-        return Ok(());
-    }
-    let written = tokio::fs::write(path, value).await;
-    written.map_err(|source| Error::Sysctl {
-        path: path.display().to_string(),
-        source,
-    })
 }
 
 async fn ensure_address(handle: &Handle, tunnel: u32) -> Result<(), Error> {

@@ -2,12 +2,17 @@
 //!
 //! Owns their names and defaults. All nodes of a cluster must have the same VNI and port.
 
+use std::net::IpAddr;
+
 use clap::Args;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Name of the tunnel's link.
 pub const TUNNEL: &str = "egret0";
 /// Name of the link that pooled egress IPs sit on.
 pub const EGRESS_IPS: &str = "egret-ips";
+/// How many conntrack zones the flows on their gateway may have.
+pub const GATEWAY_ZONES: u16 = 0x4000;
 /// Name of the nftables tables.
 pub const TABLE: &str = "egret";
 
@@ -32,9 +37,26 @@ pub struct Settings {
     /// UDP port of the tunnel.
     #[arg(long, default_value_t = 6089)]
     pub tunnel_port: u16,
-    /// Conntrack zone of flows on their gateway.
-    #[arg(long, default_value_t = 77)]
-    pub zone: u16,
+    /// First of the 16,384 conntrack zones of flows on their gateway: each egress IP has one of them.
+    #[arg(long, default_value_t = 0x4000, value_parser = clap::value_parser!(u16).range(1..=0xc000))]
+    pub gateway_zones: u16,
+    /// Conntrack zone of flows on their way into the tunnel.
+    #[arg(long, default_value_t = 78, value_parser = clap::value_parser!(u16).range(1..))]
+    pub source_zone: u16,
+}
+
+impl Settings {
+    /// The conntrack zone of flows that leave their gateway with this egress IP. A flow whose egress IP has changed is
+    /// thus a new flow. Two egress IPs share a zone once in 16,384 times: a flow between these is dropped.
+    pub fn zone_of(&self, egress_ip: IpAddr) -> u16 {
+        let hash = match egress_ip {
+            IpAddr::V4(ip) => xxh3_64(&ip.octets()),
+            IpAddr::V6(ip) => xxh3_64(&ip.octets()),
+        };
+        let [.., high, low] = hash.to_be_bytes();
+        let place = u16::from_be_bytes([high, low]) % GATEWAY_ZONES;
+        self.gateway_zones.saturating_add(place)
+    }
 }
 
 fn one_bit(text: &str) -> Result<u32, String> {
@@ -55,7 +77,8 @@ impl Default for Settings {
             route_protocol: 147,
             vni: 4321,
             tunnel_port: 6089,
-            zone: 77,
+            gateway_zones: 0x4000,
+            source_zone: 78,
         }
     }
 }
@@ -83,6 +106,20 @@ mod tests {
         assert!(one_bit("0x41").is_err());
         assert!(one_bit("0").is_err());
         assert!(one_bit("mark").is_err());
+    }
+
+    #[test]
+    fn every_egress_ip_has_one_zone_of_the_gateways_and_neighbours_have_different_ones() {
+        let settings = Settings {
+            gateway_zones: 0xc000,
+            ..Settings::default()
+        };
+        let zones: Vec<_> = (0..=255)
+            .map(|last| settings.zone_of([10, 10, 0, last].into()))
+            .collect();
+        assert!(zones.iter().all(|zone| *zone >= 0xc000));
+        let different: std::collections::BTreeSet<_> = zones.iter().collect();
+        assert!(different.len() > 250, "{}", different.len());
     }
 
     #[test]

@@ -229,31 +229,124 @@ async fn one_pod_event_is_one_small_transaction() {
     assert_eq!(state.repairs, repairs);
 }
 
+type Messages<'a> = &'a dyn Fn() -> Vec<Message>;
+
+/// What stands, and is announced, after a change of which this step fails; and whether there was such a step.
+async fn stands_after(
+    before: Vec<Message>,
+    change: Vec<Message>,
+    failing: Option<usize>,
+) -> (BTreeSet<Element>, BTreeSet<IpAddr>, bool) {
+    let world = World::new(FakeKernel::default());
+    world.tell(before).await;
+    world.synced().await;
+    world.ready().await;
+    world.kernel.0.lock().unwrap().steps_before_failure = failing;
+    world.tell(change).await;
+    // Longer than the first tries take, shorter than the next comparison without a failure.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let state = world.kernel.0.lock().unwrap();
+    let is_injected = state.steps_before_failure.is_none();
+    (state.elements.clone(), state.announced.clone(), is_injected)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_at_any_step_is_made_good() {
-    for steps in 0..5 {
-        let kernel = FakeKernel::default();
-        let world = World::new(kernel.clone());
-        world.synced().await;
-        world.ready().await;
-        kernel.0.lock().unwrap().steps_before_failure = Some(steps);
-        world.tell([egress(&["a", "b"]), pod(2)]).await;
-        let local = Element::Local {
-            pod: [10, 244, 1, 2].into(),
-            egress_ip: ip(11),
-        };
-        let all = [
-            gateway(),
-            Element::Guard(ip(11)),
-            Element::Address(ip(11)),
-            local,
-        ];
-        world
-            .until("all elements", |world| {
-                all.iter().all(|element| world.has(*element))
-            })
-            .await;
+    let gone = || Message::Fact(Fact::EgressGone("web".into()));
+    let here = || vec![egress(&["a", "b"]), pod(2)];
+    let there = || vec![egress(&["b"]), pod(2)];
+    // Gained: transaction, address, announcement. Lost: address, forwarding entry, transaction. Gone: transaction,
+    // forwarding entry.
+    let scenarios: [(Messages, Messages, usize); 3] = [
+        (&Vec::new, &here, 3),
+        (&here, &there, 3),
+        (&there, &|| vec![gone()], 2),
+    ];
+    for (number, (before, change, steps)) in scenarios.into_iter().enumerate() {
+        let (elements, announced, _) = stands_after(before(), change(), None).await;
+        for step in 0..=steps {
+            let (is, told, is_injected) = stands_after(before(), change(), Some(step)).await;
+            let place = format!("scenario {number}, step {step}");
+            assert_eq!(is_injected, step < steps, "{place}");
+            assert_eq!(is, elements, "{place}");
+            assert_eq!(told, announced, "{place}");
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_starts_anew_announces_what_the_one_before_it_may_not_have() {
+    let kernel = FakeKernel::default();
+    let first = World::new(kernel.clone());
+    first.tell([egress(&["a", "b"])]).await;
+    first.synced().await;
+    first.ready().await;
+    assert!(first.has(gateway()));
+    first.task.abort();
+    kernel.0.lock().unwrap().announced.clear();
+
+    let second = World::new(kernel.clone());
+    second.tell([egress(&["a", "b"])]).await;
+    second.synced().await;
+    second.ready().await;
+    assert_eq!(kernel.0.lock().unwrap().announced, BTreeSet::from([ip(11)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_failure_nothing_is_announced_again() {
+    let world = World::new(FakeKernel::default());
+    world.tell([egress(&["a", "b"])]).await;
+    world.synced().await;
+    world.ready().await;
+    world.kernel.0.lock().unwrap().announced.clear();
+    let (_, repairs) = world.counts();
+    world
+        .until("another comparison", |world| world.counts().1 > repairs)
+        .await;
+    assert_eq!(world.kernel.0.lock().unwrap().announced, BTreeSet::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_run_the_datapath_gossips_since_it_knows_that_it_holds_nothing() {
+    let kernel = FakeKernel::default();
+    kernel.0.lock().unwrap().is_unfit = true;
+    let mut world = World::new(kernel);
+    world.tell([node("a", 101), node("b", 102)]).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(*world.peers.borrow(), None);
+    world.synced().await;
+    let both = Some(Peers::from([("b".into(), ip(102))]));
+    world
+        .until("the peers", |world| *world.peers.borrow() == both)
+        .await;
+    assert_eq!(world.readiness.awaited(), ["datapath"]);
+    assert!(!world.report.borrow_and_update().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_answer_for_pooled_ips_says_so_and_still_serves_its_pods() {
+    let kernel = FakeKernel::default();
+    kernel.0.lock().unwrap().is_mute = true;
+    let mut world = World::new(kernel.clone());
+    world.tell([egress(&["b"])]).await;
+    world.synced().await;
+    world
+        .until("the peers", |world| world.peers.borrow().is_some())
+        .await;
+    assert!(!world.report.borrow_and_update().is_ready());
+    assert_eq!(world.readiness.awaited(), ["datapath"]);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let (commits, repairs) = world.counts();
+    world.tell([pod(2)]).await;
+    world
+        .until("the Pod's element", |world| {
+            world.counts().0 > commits && world.counts().1 == repairs
+        })
+        .await;
+    assert!(!world.report.borrow_and_update().is_ready());
+    kernel.0.lock().unwrap().is_mute = false;
+    world.ready().await;
+    assert!(world.report.borrow_and_update().is_ready());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@
     reason = "a failure here is a failed test"
 )]
 
+mod flows;
 mod namespace;
+mod network;
 mod packets;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,7 @@ use egret_agent::kernel::Kernel;
 use egret_agent::kernel::linux::Linux;
 use egret_agent::kernel::settings::Settings;
 use egret_domain::datapath::{Change, Commit, Element, diff, identity};
+use egret_runtime::describe;
 use namespace::{inside, inside_without_net_admin, ip, output, run};
 
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 10, 0, 101));
@@ -60,6 +63,7 @@ fn some_elements() -> BTreeSet<Element> {
         },
         Element::Guard(held),
         Element::Address(held),
+        Element::Elsewhere(elsewhere),
     ])
 }
 
@@ -131,6 +135,106 @@ fn an_entry_that_somebody_added_by_hand_is_removed_and_one_removed_is_put_back()
 }
 
 #[test]
+fn an_entry_that_cannot_be_removed_alone_is_removed_with_the_rest_made_anew() {
+    inside(
+        "an_entry_that_cannot_be_removed_alone_is_removed_with_the_rest_made_anew",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &some_elements()).await;
+            let before = everything();
+            run("nft add element ip egret except { 192.0.2.1-192.0.2.9 }");
+            make(&mut kernel, &some_elements()).await;
+            assert_eq!(everything(), before);
+        },
+    );
+}
+
+#[test]
+fn a_tunnel_that_is_made_again_gets_its_tables_made_again() {
+    inside(
+        "a_tunnel_that_is_made_again_gets_its_tables_made_again",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &some_elements()).await;
+            let before = output("nft -s list ruleset");
+            let first = output("nft -j list tables");
+            kernel.repair().await.unwrap();
+            assert_eq!(output("nft -j list tables"), first);
+            run("ip link del egret0");
+            make(&mut kernel, &some_elements()).await;
+            assert_eq!(output("nft -s list ruleset"), before);
+            assert_ne!(output("nft -j list tables"), first);
+        },
+    );
+}
+
+#[test]
+fn an_installed_node_that_fails_is_not_one_without_anything_installed() {
+    inside(
+        "an_installed_node_that_fails_is_not_one_without_anything_installed",
+        async {
+            make(&mut kernel(), &some_elements()).await;
+            let nft = output("command -v nft");
+            run(&format!("mount --bind /dev/null {nft}"));
+            let mut next = Linux::new(Settings::default(), NODE).unwrap();
+            let error = next.repair().await.unwrap_err();
+            assert_eq!(error.check(), "nft");
+            assert!(!error.is_nothing_installed());
+        },
+    );
+}
+
+#[test]
+fn a_setting_that_keeps_the_node_from_answering_for_pooled_ips_is_told_with_its_file() {
+    inside(
+        "a_setting_that_keeps_the_node_from_answering_for_pooled_ips_is_told_with_its_file",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &some_elements()).await;
+            kernel.verify().await.unwrap();
+            for (link, value) in [("all", 1), ("eth0", 2)] {
+                let path = format!("/proc/sys/net/ipv4/conf/{link}/arp_ignore");
+                run(&format!("echo {value} > {path}"));
+                let error = kernel.verify().await.unwrap_err();
+                assert_eq!(error.check(), "arp");
+                let advice = describe(&error);
+                assert!(advice.contains(&format!("{path} is {value}")), "{advice}");
+                run(&format!("echo 0 > {path}"));
+            }
+            kernel.verify().await.unwrap();
+        },
+    );
+}
+
+#[test]
+fn each_egress_ip_is_announced_on_the_link_where_it_is_reached() {
+    inside(
+        "each_egress_ip_is_announced_on_the_link_where_it_is_reached",
+        async {
+            let mut kernel = kernel();
+            run("ip link add eth1 type veth peer name wire1; ip link set wire1 up");
+            run("ip link set eth1 up; ip addr add 192.0.2.1/24 dev eth1");
+            run(
+                "nft 'table arp seen { set announced { typeof iifname . arp saddr ip; flags dynamic; }; \
+                 chain in { type filter hook input priority 0; \
+                 update @announced { iifname . arp saddr ip }; }; }'",
+            );
+            let fixed = ip("192.0.2.1");
+            let gateway = Element::Gateway {
+                identity: identity(fixed),
+                egress_ip: fixed,
+            };
+            let should = some_elements().into_iter().chain([gateway]).collect();
+            make(&mut kernel, &should).await;
+            let seen = output("nft list set arp seen announced");
+            assert!(seen.contains(r#""wire" . 10.10.0.11"#), "{seen}");
+            assert!(seen.contains(r#""wire1" . 192.0.2.1"#), "{seen}");
+            assert!(!seen.contains(r#""wire" . 192.0.2.1"#), "{seen}");
+        },
+    );
+}
+
+#[test]
 fn a_tunnel_of_the_wrong_kind_is_replaced() {
     inside("a_tunnel_of_the_wrong_kind_is_replaced", async {
         let mut kernel = kernel();
@@ -197,7 +301,8 @@ fn a_node_that_cannot_do_it_is_told_why_and_gets_nothing_installed() {
             run("ip link set other up");
             let with_other = everything();
             let error = kernel.repair().await.unwrap_err();
-            let advice = error.to_string();
+            assert!(error.is_nothing_installed());
+            let advice = describe(&error);
             assert!(
                 advice.contains("VNI 4321") && advice.contains("6089"),
                 "{advice}"
@@ -219,7 +324,9 @@ fn a_node_without_nft_is_told_what_to_install_and_gets_nothing_installed() {
             let before = everything();
             let nft = output("command -v nft");
             run(&format!("mount --bind /dev/null {nft}"));
-            let advice = kernel.repair().await.unwrap_err().to_string();
+            let error = kernel.repair().await.unwrap_err();
+            assert!(error.is_nothing_installed());
+            let advice = describe(&error);
             assert!(advice.contains("install nftables"), "{advice}");
             run(&format!("umount {nft}"));
             assert_eq!(everything(), before);
@@ -235,7 +342,7 @@ fn an_agent_without_the_right_to_change_the_network_is_told_which_it_lacks() {
         set_up,
         async {
             let mut kernel = Linux::new(Settings::default(), NODE).unwrap();
-            let advice = kernel.repair().await.unwrap_err().to_string();
+            let advice = describe(&kernel.repair().await.unwrap_err());
             assert!(advice.contains("NET_ADMIN"), "{advice}");
             assert!(!output("ip link").contains("egret"));
         },
@@ -248,7 +355,7 @@ fn an_address_that_no_link_has_is_reported_as_the_wrong_node_address() {
         "an_address_that_no_link_has_is_reported_as_the_wrong_node_address",
         async {
             let mut kernel = Linux::new(Settings::default(), NODE).unwrap();
-            let error = kernel.repair().await.unwrap_err().to_string();
+            let error = describe(&kernel.repair().await.unwrap_err());
             assert!(
                 error.contains("10.10.0.101") && error.contains("HOST_IP"),
                 "{error}"
@@ -257,7 +364,7 @@ fn an_address_that_no_link_has_is_reported_as_the_wrong_node_address() {
     );
 }
 
-/// All that the agent could have changed, without numbers that change by themselves.
+/// All that the agent could have changed, without what changes by itself: numbers, and the state of a link just made.
 fn everything() -> String {
     let all = output(
         "nft -s list ruleset; ip -o addr | sed 's/valid_lft.*//'; ip rule; ip route show table all | grep -v '^local\\|^broadcast\\|^multicast\\|fe80'; \
@@ -270,7 +377,10 @@ fn everything() -> String {
             let number = line
                 .split_once(": ")
                 .filter(|(number, _)| number.parse::<u32>().is_ok());
-            number.map_or(line, |(_, rest)| rest).to_owned() + "\n"
+            number
+                .map_or(line, |(_, rest)| rest)
+                .replace(" linkdown", "")
+                + "\n"
         })
         .collect()
 }

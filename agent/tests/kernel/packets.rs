@@ -1,106 +1,15 @@
 //! Real packets of Pods on a real kernel: which source address an external host sees.
-//!
-//! The node's namespace has a Pod behind a veth, masquerades like a CNI does, and is wired to an external host.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::ErrorKind;
-use std::net::{TcpStream, UdpSocket};
-use std::thread;
+use std::net::UdpSocket;
+use std::thread::sleep;
+use std::time::Duration;
 
-use egret_agent::kernel::Kernel;
-use egret_agent::kernel::linux::Linux;
-use egret_agent::kernel::settings::Settings;
-use egret_domain::datapath::{Commit, Element, diff, identity};
-use nix::sched::{CloneFlags, setns};
+use egret_domain::datapath::{Element, identity};
 
-use crate::NODE;
 use crate::namespace::{inside, ip, output, run};
-
-/// A node with a Pod, 10.244.1.2, and an external host, 10.10.0.200, that remembers whom it has seen.
-struct Node {
-    kernel: Linux,
-    pod: UdpSocket,
-    is: BTreeSet<Element>,
-}
-
-impl Node {
-    async fn new() -> Self {
-        run("mount -t tmpfs run /run; ip netns add ext; ip netns add pod");
-        run("ip link add eth0 type veth peer name eth0 netns ext; ip link set eth0 up");
-        run("ip addr add 10.10.0.101/16 dev eth0; echo 1 > /proc/sys/net/ipv4/ip_forward");
-        run("ip -n ext addr add 10.10.0.200/16 dev eth0; ip -n ext link set eth0 up");
-        run("ip link add pod0 type veth peer name eth0 netns pod; ip link set pod0 up");
-        run("ip -n pod addr add 10.244.1.2/32 dev eth0; ip -n pod link set eth0 up");
-        run(
-            "ip -n pod route add 169.254.1.1 dev eth0; ip -n pod route add default via 169.254.1.1",
-        );
-        run("ip addr add 169.254.1.1/32 dev pod0; ip route add 10.244.1.2 dev pod0");
-        run(
-            "nft 'table ip cni { chain post { type nat hook postrouting priority 100; \
-             ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 masquerade; }; }'",
-        );
-        run(
-            "ip netns exec ext nft 'table ip seen { set sources { type ipv4_addr; flags dynamic; }; \
-             chain in { type filter hook prerouting priority -400; \
-             meta l4proto udp update @sources { ip saddr }; }; }'",
-        );
-        let kernel = Linux::new(Settings::default(), NODE).unwrap();
-        let mut node = Self {
-            kernel,
-            pod: socket_in("pod"),
-            is: BTreeSet::new(),
-        };
-        node.is = node.kernel.repair().await.unwrap();
-        node
-    }
-
-    async fn should(&mut self, elements: impl IntoIterator<Item = Element>) {
-        let should = elements.into_iter().collect();
-        self.kernel
-            .commit(&Commit::of(&diff(&self.is, &should)))
-            .await
-            .unwrap();
-        self.is = should;
-    }
-
-    /// Sends a packet of the Pod's one flow, and tells whom the external host has seen since the last one.
-    fn seen_of_a_packet(&self) -> Vec<String> {
-        run("ip netns exec ext nft flush set ip seen sources");
-        self.pod.send_to(b"packet", "10.10.0.200:9").unwrap();
-        // Refused by the external host, but only behind the packet: on the same way nothing overtakes.
-        let refused = TcpStream::connect("10.10.0.200:9").unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let listed = output("ip netns exec ext nft list set ip seen sources");
-        let addresses = listed.split(['{', '}', ',', ' ', '\n', '\t']);
-        addresses
-            .filter(|word| word.parse::<std::net::Ipv4Addr>().is_ok())
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
-/// A socket in another network namespace; it stays there.
-fn socket_in(netns: &str) -> UdpSocket {
-    let file = File::open(format!("/run/netns/{netns}")).unwrap();
-    let opened = thread::spawn(move || {
-        setns(file, CloneFlags::CLONE_NEWNET).unwrap();
-        UdpSocket::bind("10.244.1.2:4000").unwrap()
-    });
-    opened.join().unwrap()
-}
-
-fn local() -> [Element; 3] {
-    let (pod, egress_ip) = (ip("10.244.1.2"), ip("10.10.0.11"));
-    [
-        Element::Local { pod, egress_ip },
-        Element::Gateway {
-            identity: identity(egress_ip),
-            egress_ip,
-        },
-        Element::Address(egress_ip),
-    ]
-}
+use crate::network::{
+    Node, in_netns, listed, local, make_gateway_of, through_the_tunnel, wait_for_markers,
+};
 
 #[test]
 fn a_pod_on_its_gateway_leaves_with_the_egress_ip_although_a_cni_masquerades() {
@@ -108,7 +17,20 @@ fn a_pod_on_its_gateway_leaves_with_the_egress_ip_although_a_cni_masquerades() {
         "packets::a_pod_on_its_gateway_leaves_with_the_egress_ip_although_a_cni_masquerades",
         async {
             let mut node = Node::new().await;
-            node.should(local()).await;
+            node.should(local("10.10.0.11")).await;
+            assert_eq!(node.seen_of_a_packet(), ["10.10.0.11"]);
+        },
+    );
+}
+
+#[test]
+fn a_pod_elsewhere_leaves_its_gateway_with_the_egress_ip_although_a_cni_masquerades() {
+    inside(
+        "packets::a_pod_elsewhere_leaves_its_gateway_with_the_egress_ip_although_a_cni_masquerades",
+        async {
+            let mut node = Node::new().await;
+            make_gateway_of(&["10.10.0.11"]);
+            node.should(through_the_tunnel("10.10.0.11")).await;
             assert_eq!(node.seen_of_a_packet(), ["10.10.0.11"]);
         },
     );
@@ -162,31 +84,12 @@ fn a_pod_is_not_let_out_untunnelled_when_the_route_to_the_tunnel_is_gone() {
 }
 
 #[test]
-fn a_flow_that_was_masqueraded_before_its_pod_was_selected_leaves_with_the_nodes_ip_no_more() {
-    inside(
-        "packets::a_flow_that_was_masqueraded_before_its_pod_was_selected_leaves_with_the_nodes_ip_no_more",
-        async {
-            let mut node = Node::new().await;
-            assert_eq!(node.seen_of_a_packet(), ["10.10.0.101"]);
-            node.should(local()).await;
-            assert!(!node.seen_of_a_packet().contains(&"10.10.0.101".to_owned()));
-            node.should([Element::Remote {
-                pod: ip("10.244.1.2"),
-                identity: None,
-            }])
-            .await;
-            assert_eq!(node.seen_of_a_packet(), Vec::<String>::new());
-        },
-    );
-}
-
-#[test]
 fn a_pod_whose_translation_is_missing_is_dropped_and_not_masqueraded() {
     inside(
         "packets::a_pod_whose_translation_is_missing_is_dropped_and_not_masqueraded",
         async {
             let mut node = Node::new().await;
-            node.should(local()).await;
+            node.should(local("10.10.0.11")).await;
             run("nft delete element ip egret local { 10.244.1.2 }");
             assert_eq!(node.seen_of_a_packet(), Vec::<String>::new());
         },
@@ -200,7 +103,8 @@ fn a_destination_that_is_excepted_keeps_its_way() {
         async {
             let mut node = Node::new().await;
             let except = Element::Except("10.10.0.200/32".parse().unwrap());
-            node.should(local().into_iter().chain([except])).await;
+            node.should(local("10.10.0.11").into_iter().chain([except]))
+                .await;
             assert_eq!(node.seen_of_a_packet(), ["10.10.0.101"]);
             node.should([
                 Element::Remote {
@@ -211,6 +115,55 @@ fn a_destination_that_is_excepted_keeps_its_way() {
             ])
             .await;
             assert_eq!(node.seen_of_a_packet(), ["10.10.0.101"]);
+        },
+    );
+}
+
+#[test]
+fn what_comes_for_a_pooled_ip_that_is_elsewhere_is_dropped_without_a_word() {
+    inside(
+        "packets::what_comes_for_a_pooled_ip_that_is_elsewhere_is_dropped_without_a_word",
+        async {
+            let mut node = Node::new().await;
+            let mac = output("ip -o link show eth0 | grep -o 'ether [^ ]*' | cut -d' ' -f2");
+            let mac = mac.trim();
+            // The external host has not learnt that the IPs have moved, and for one the node knows no more than it.
+            for last in [11, 12] {
+                run(&format!(
+                    "ip -n ext neigh replace 10.10.0.{last} lladdr {mac} dev br0 nud permanent"
+                ));
+            }
+            node.should([Element::Elsewhere(ip("10.10.0.11"))]).await;
+            let said_about = |egress_ip: &'static str| {
+                in_netns("ext", move || {
+                    let socket = UdpSocket::bind("10.10.0.200:4000").unwrap();
+                    // Conntrack lets a redirect out from the second packet on, and the kernel none so soon.
+                    for _ in 0..2 {
+                        socket.send_to(b"packet", (egress_ip, 9)).unwrap();
+                        sleep(Duration::from_millis(100));
+                    }
+                });
+                wait_for_markers();
+                listed("ext", "icmp_types")
+            };
+            assert_eq!(said_about("10.10.0.11"), Vec::<String>::new());
+            assert_eq!(said_about("10.10.0.12"), ["redirect"]);
+            let dropped = output("nft list chain ip egret stray");
+            assert!(dropped.contains("packets 2 "), "{dropped}");
+        },
+    );
+}
+
+#[test]
+fn an_address_of_this_node_is_reached_even_if_it_is_taken_for_an_egress_ip_elsewhere() {
+    inside(
+        "packets::an_address_of_this_node_is_reached_even_if_it_is_taken_for_an_egress_ip_elsewhere",
+        async {
+            let mut node = Node::new().await;
+            node.should([Element::Elsewhere(crate::NODE)]).await;
+            let refused = in_netns("ext", || std::net::TcpStream::connect("10.10.0.101:9"));
+            let kind = refused.unwrap_err().kind();
+            assert_eq!(kind, std::io::ErrorKind::ConnectionRefused);
         },
     );
 }

@@ -84,6 +84,34 @@ fn a_static_ip_is_announced_by_its_new_gateway_but_not_assumed() {
 }
 
 #[test]
+fn an_address_that_is_put_back_is_announced_although_its_translation_stood() {
+    let address = Element::Address(ip("10.10.0.11"));
+    let commit = step(&[gateway("10.10.0.11")], &[gateway("10.10.0.11"), address]);
+    assert_eq!(commit.announce, [ip("10.10.0.11")]);
+}
+
+#[test]
+fn all_that_a_node_is_gateway_of_can_be_announced_again_each_once() {
+    let all = [
+        gateway("10.10.0.11"),
+        Element::Address(ip("10.10.0.11")),
+        gateway("10.10.0.104"),
+        forward("10.10.0.12", "10.10.0.102"),
+    ];
+    let planned = BTreeSet::from(all);
+    let again = [ip("10.10.0.11"), ip("10.10.0.104")];
+    for is in [&all[..], &all[2..], &[]] {
+        let commit = step(is, &all).announcing(&planned);
+        assert_eq!(BTreeSet::from_iter(commit.announce), BTreeSet::from(again));
+    }
+    assert!(
+        Commit::default()
+            .announcing(&BTreeSet::from([all[3]]))
+            .is_empty()
+    );
+}
+
+#[test]
 fn an_old_gateway_withdraws_the_address_before_anything_else() {
     let commit = step(
         &[gateway("10.10.0.11"), Element::Address(ip("10.10.0.11"))],
@@ -146,6 +174,7 @@ fn any_element() -> impl Strategy<Value = Element> {
             node
         }),
         small(1).prop_map(Element::Address),
+        small(1).prop_map(Element::Elsewhere),
     ]
 }
 

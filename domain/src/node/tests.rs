@@ -194,7 +194,7 @@ fn in_words(element: Element) -> Option<String> {
         Element::Forward { identity, node } => format!("{} at {node}", egress_ip(identity)),
         Element::Guard(ip) => format!("guard {ip}"),
         Element::Address(ip) => format!("answers for {ip}"),
-        Element::Except(_) | Element::Peer(_) => return None,
+        Element::Except(_) | Element::Peer(_) | Element::Elsewhere(_) => return None,
     })
 }
 
@@ -230,6 +230,24 @@ fn a_pod_on_the_gateway_gets_the_egress_ip_there() {
             "answers for 10.10.0.11"
         ]
     );
+}
+
+#[test]
+fn a_pooled_ip_that_is_not_held_here_is_known_to_be_elsewhere_also_while_nobody_holds_it() {
+    let mut world = World::new();
+    let is_elsewhere = |world: &mut World| {
+        world.0.take_changes();
+        let elsewhere = Element::Elsewhere(ip("10.10.0.11"));
+        world.0.planned().contains(&elsewhere)
+    };
+    world.apply(egress("web", "10.10.0.11").fact());
+    assert!(is_elsewhere(&mut world));
+    world.apply(egress("web", "10.10.0.11").candidates("a").fact());
+    assert!(!is_elsewhere(&mut world));
+    world.apply(egress("web", "10.10.0.11").candidates("gone").fact());
+    assert!(is_elsewhere(&mut world));
+    world.apply(egress("web", "10.10.0.11").fixed().fact());
+    assert!(!is_elsewhere(&mut world));
 }
 
 #[test]

@@ -14,11 +14,12 @@ fn removals_come_before_additions_and_each_set_is_named_once() {
         pod: ip(pod),
         identity: Some(identity),
     };
-    let text = commands(&[
+    let changes = [
         Change::Add(remote("10.244.1.2", new)),
         Change::Add(remote("10.244.1.3", new)),
         Change::Remove(remote("10.244.1.2", old)),
-    ]);
+    ];
+    let text = commands(&changes, &Settings::default());
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(
         lines,
@@ -37,13 +38,11 @@ fn what_is_not_in_nftables_makes_no_command() {
         identity: identity(ip("10.10.0.11")),
         node: ip("10.10.0.101"),
     };
-    assert_eq!(
-        commands(&[
-            Change::Add(forward),
-            Change::Remove(Element::Address(ip("10.10.0.11")))
-        ]),
-        ""
-    );
+    let changes = [
+        Change::Add(forward),
+        Change::Remove(Element::Address(ip("10.10.0.11"))),
+    ];
+    assert_eq!(commands(&changes, &Settings::default()), "");
 }
 
 fn listing(sets: &[(&str, serde_json::Value)]) -> Listing {
@@ -63,24 +62,47 @@ fn a_network_of_one_address_is_listed_as_an_address_and_read_as_a_network() {
     let listing = listing(&[("except", json!([prefix, "10.10.0.1"]))]);
     let expected =
         ["10.10.0.1/32", "10.96.0.0/12"].map(|cidr| Element::Except(cidr.parse().unwrap()));
-    assert_eq!(listing.elements(), BTreeSet::from(expected));
+    assert_eq!(
+        listing.elements(&Settings::default()),
+        BTreeSet::from(expected)
+    );
 }
 
 #[test]
-fn half_an_element_is_debris() {
+fn half_an_element_is_debris_and_so_is_one_with_a_wrong_value() {
+    let egress_ip = "10.10.0.11";
+    let zone = Settings::default().zone_of(ip(egress_ip));
+    let pair = |pod: &str| json!({"concat": [pod, egress_ip]});
+    let [whole, half, wrong] = ["10.244.1.2", "10.244.1.3", "10.244.1.4"];
     let listing = listing(&[
-        ("here", json!(["10.244.1.2", "10.244.1.3"])),
-        ("local", json!([["10.244.1.2", "10.10.0.11"]])),
+        ("here", json!([whole, half, wrong])),
+        ("local", json!([[whole, egress_ip], [wrong, egress_ip]])),
+        ("local_zone", json!([[whole, zone], [wrong, zone + 1]])),
+        ("local_pair", json!([pair(whole), pair(wrong)])),
     ]);
     let whole = Element::Local {
-        pod: ip("10.244.1.2"),
-        egress_ip: ip("10.10.0.11"),
+        pod: ip(whole),
+        egress_ip: ip(egress_ip),
     };
-    assert_eq!(listing.elements(), BTreeSet::from([whole]));
     assert_eq!(
-        listing.debris(),
-        "delete element ip egret here { 10.244.1.3 }\n"
+        listing.elements(&Settings::default()),
+        BTreeSet::from([whole])
     );
+    assert_eq!(
+        listing.debris(&Settings::default()),
+        "delete element ip egret here { 10.244.1.3, 10.244.1.4 }\n\
+         delete element ip egret local { 10.244.1.4 }\n\
+         delete element ip egret local_pair { 10.244.1.4 . 10.10.0.11 }\n\
+         delete element ip egret local_zone { 10.244.1.4 }\n"
+    );
+}
+
+#[test]
+fn a_listing_with_an_entry_that_cannot_be_named_is_not_the_frame() {
+    let range = json!({"range": ["10.0.0.1", "10.0.0.9"]});
+    assert!(listing(&[("except", json!([range]))]).has_strangers);
+    assert!(listing(&[("local", json!([["10.244.1.2", range]]))]).has_strangers);
+    assert!(!listing(&[("except", json!(["10.0.0.1"]))]).has_strangers);
 }
 
 #[test]

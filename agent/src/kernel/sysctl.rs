@@ -1,0 +1,52 @@
+//! Kernel settings in `/proc/sys/net/ipv4/conf`.
+//!
+//! Owns those of Egret's own links. Reads others that are in its way, and never changes them.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Error;
+
+/// The file of a setting of a link, or of `all` links.
+fn path(link: &str, name: &str) -> PathBuf {
+    ["/proc/sys/net/ipv4/conf", link, name].iter().collect()
+}
+
+/// Writes a setting of a link, unless it is so already: /proc may be read-only where nothing has to change.
+pub(super) async fn set(link: &str, name: &str, value: &str) -> Result<(), Error> {
+    let path = path(link, name);
+    let is = tokio::fs::read_to_string(&path).await.unwrap_or_default();
+    if is.trim() == value {
+        return Ok(());
+    }
+    let written = tokio::fs::write(&path, value).await;
+    written.map_err(|source| Error::Sysctl {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// Whether ARP is answered on the uplink for addresses of other links, as pooled egress IPs are.
+pub(super) async fn answers_arp(uplink: &str) -> Result<(), Error> {
+    // The larger of the two is in force.
+    for link in ["all", uplink] {
+        let path = path(link, "arp_ignore");
+        match tokio::fs::read_to_string(&path).await {
+            Ok(value) if value.trim() != "0" => {
+                return Err(Error::ArpIgnored {
+                    path: path.display().to_string(),
+                    value: value.trim().to_owned(),
+                });
+            }
+            // The link is gone: what repairs the frame says so.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Sysctl {
+                    path: path.display().to_string(),
+                    source: error,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
