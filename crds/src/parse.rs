@@ -9,4 +9,5 @@ mod egress;
 mod label;
 mod metadata;
 mod pool;
+mod remark;
 mod selector;

@@ -6,8 +6,8 @@ use egret_domain::egress as domain;
 use thiserror::Error;
 
 use crate::egress::Bandwidth;
-use crate::problem::{Problems, both};
 use crate::quantity::{self, BadQuantity};
+use egret_domain::problem::{Problems, both};
 
 /// Bits per second.
 const RATE_MIN: u64 = 8_000;

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 /// The crate of decisions, and all that may be compiled into it. Whatever knows a clock, a file, a socket or
 /// Kubernetes does not belong here.
 const PURE: &str = "egret-domain";
-const PURE_MAY_USE: [&str; 17] = [
+const PURE_MAY_USE: [&str; 18] = [
     "either",
     "gen_ops",
     "ipnetwork",
@@ -35,6 +35,7 @@ const PURE_MAY_USE: [&str; 17] = [
     "num-integer",
     "num-traits",
     "range-set-blaze",
+    "strsim",
     "thiserror",
     "xxhash-rust",
     // Of ipnetwork.

@@ -28,7 +28,7 @@ fn ranges_of(ranges: &str) -> Result<Vec<String>, Vec<String>> {
     Ok(pool
         .ranges
         .iter()
-        .map(|range| extent(*range).to_string())
+        .map(|range| range.bounds().to_string())
         .collect())
 }
 
