@@ -23,7 +23,9 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         created: i64::from(n),
         applied_to: Some(selecting(&app.to_string())),
         deleting,
-        held: last.is_multiple_of(3).then(|| ip(&format!("10.0.0.{}", last + 1))),
+        held: last
+            .is_multiple_of(3)
+            .then(|| ip(&format!("10.0.0.{}", last + 1))),
         pool: (pool < 2).then(|| format!("p{pool}").into()),
         ..fixed(&format!("e{n}"), &format!("10.0.0.{last}"))
     };
