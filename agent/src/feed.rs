@@ -6,14 +6,14 @@
 mod parse;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
-use egret_crds::{Egress, ExternalIPPool};
+use egret_crds::{Egress, ExternalIPPool, salvage};
 use egret_domain::egress::Egress as ValidEgress;
 use egret_domain::name::NodeName;
 use egret_domain::net::Cidr;
-use egret_domain::node::{EgressFact, Fact};
+use egret_domain::node::Fact;
 use egret_domain::pool::PoolSpec;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::{Stream, StreamExt};
@@ -22,6 +22,7 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -31,7 +32,7 @@ pub enum Message {
     /// Something is so.
     Fact(Fact),
     /// An Egress is so; with the object, for the report in its status.
-    Egress(Box<EgressFact>, Arc<Egress>),
+    Egress(Fact, Arc<Egress>),
     /// All objects of this kind that existed have been told.
     Synced(Source),
 }
@@ -67,21 +68,23 @@ impl Source {
 /// Where messages go.
 pub type Sink = mpsc::Sender<Message>;
 
-/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not.
+/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `malformed` what cannot be
+/// decoded, as it came and with what is wrong.
 async fn follow<K>(
     mut events: impl Stream<Item = Event<K>> + Unpin,
     source: Source,
     sink: Sink,
     told: impl Fn(K) -> Option<Message>,
     gone: impl Fn(&Key) -> Fact,
+    malformed: impl Fn(&Value, &str) -> Option<Message>,
 ) {
     while let Some(event) = events.next().await {
         let message = match event {
             Event::Applied(object) => told(object),
             Event::Deleted(key) => Some(Message::Fact(gone(&key))),
-            Event::Undecodable { key, error } => {
+            Event::Undecodable { key, error, object } => {
                 warn!(?source, object = %key, error, "cannot be read: left as it was known before");
-                None
+                malformed(&object, &error)
             }
             Event::Synced => Some(Message::Synced(source)),
         };
@@ -104,42 +107,35 @@ where
 /// Follows the Egresses.
 pub async fn egresses(client: Client, sink: Sink) {
     let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
-    follow(all(&client), Source::Egresses, sink, egress, gone).await;
+    let told = |object| Some(egress(object));
+    let malformed = |object: &Value, error: &str| Some(malformed_egress(object, error));
+    follow(all(&client), Source::Egresses, sink, told, gone, malformed).await;
 }
 
-fn egress(object: Egress) -> Option<Message> {
-    let egress = match ValidEgress::try_from(&object) {
-        Ok(egress) => egress,
-        Err(problems) => {
-            let name = object.metadata.name.as_deref().unwrap_or_default();
-            warn!(egress = name, %problems, "cannot be used: left as it was known before");
-            return None;
-        }
+fn egress(object: Egress) -> Message {
+    let fact = match ValidEgress::try_from(&object) {
+        Ok(egress) => Fact::Egress(Box::new(parse::egress(egress, object.status.as_ref()))),
+        Err(problems) => unusable(&object, &problems),
     };
-    let status = object.status.as_ref();
-    let candidates = status
-        .map(|status| &status.candidates)
-        .into_iter()
-        .flatten();
-    let fact = EgressFact {
-        egress,
-        candidates: candidates.map(|node| node.as_str().into()).collect(),
-        reported: status.and_then(parse::holding),
-    };
-    Some(Message::Egress(Box::new(fact), Arc::new(object)))
+    Message::Egress(fact, Arc::new(object))
+}
+
+fn malformed_egress(object: &Value, error: &str) -> Message {
+    let object = salvage::egress(object);
+    Message::Egress(unusable(&object, &error), Arc::new(object))
+}
+
+fn unusable(object: &Egress, problems: &dyn Display) -> Fact {
+    let fact = parse::unusable(object);
+    warn!(egress = %fact.name, %problems, "cannot be used: left as it was known before");
+    Fact::EgressUnusable(Box::new(fact))
 }
 
 /// Follows the pools.
 pub async fn pools(client: Client, sink: Sink) {
     let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
-    follow(
-        all(&client),
-        Source::Pools,
-        sink,
-        |object| pool(&object),
-        gone,
-    )
-    .await;
+    let told = |object| pool(&object);
+    follow(all(&client), Source::Pools, sink, told, gone, |_, _| None).await;
 }
 
 fn pool(object: &ExternalIPPool) -> Option<Message> {
@@ -158,10 +154,8 @@ pub async fn pods(client: Client, node: NodeName, sink: Sink) {
     let config = Config::default().fields(&format!("spec.nodeName={node}"));
     let events = watch::<Pod>(Api::all(client), config);
     let told = |object: Pod| Some(Message::Fact(parse::pod(&object)));
-    follow(events, Source::Pods, sink, told, |key| {
-        Fact::PodGone(parse::pod_name(key))
-    })
-    .await;
+    let gone = |key: &Key| Fact::PodGone(parse::pod_name(key));
+    follow(events, Source::Pods, sink, told, gone, |_, _| None).await;
 }
 
 /// Follows the namespaces.
@@ -175,14 +169,22 @@ pub async fn namespaces(client: Client, sink: Sink) {
         )))
     };
     let gone = |key: &Key| Fact::NamespaceGone(key.name.as_str().into());
-    follow(all(&client), Source::Namespaces, sink, told, gone).await;
+    follow(
+        all(&client),
+        Source::Namespaces,
+        sink,
+        told,
+        gone,
+        |_, _| None,
+    )
+    .await;
 }
 
 /// Follows the nodes.
 pub async fn nodes(client: Client, sink: Sink) {
     let told = |object: Node| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object)))));
     let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
-    follow(all(&client), Source::Nodes, sink, told, gone).await;
+    follow(all(&client), Source::Nodes, sink, told, gone, |_, _| None).await;
 }
 
 /// Follows the Service networks.

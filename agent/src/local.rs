@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_runtime::describe;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -17,6 +17,8 @@ use crate::kernel::{Error, links};
 
 /// Without any event the addresses are read again after this time: an event may have been lost.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// Events that come within this time are answered by one reading.
+const REST: Duration = Duration::from_millis(10);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -47,7 +49,9 @@ async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error>
                 return Ok(());
             }
         }
-        // Whatever the event says, the whole is read again: events are few and may be lost.
+        // Whatever the events say, the whole is read again: some may be lost, and many come together.
         let _ = timeout(READ_AGAIN_AFTER, events.next()).await;
+        sleep(REST).await;
+        while events.next().now_or_never().flatten().is_some() {}
     }
 }

@@ -116,7 +116,7 @@ impl Membership {
                 Ok(()) = self.peers.changed() => self.greet(),
                 _ = greet.tick() => self.greet(),
             }
-            self.send_all().await;
+            self.send_all();
             self.tell();
         }
     }
@@ -153,11 +153,12 @@ impl Membership {
         }
     }
 
-    async fn send_all(&mut self) {
+    fn send_all(&mut self) {
         while let Some((to, message)) = self.gossip.next_message() {
             let datagram = self.seal.close(&message);
-            // A datagram may always get lost; gossip is made for that.
-            let _ = self.socket.send_to(&datagram, to).await;
+            // A datagram may always get lost; gossip is made for that. Nor is a full buffer waited for: it is full of
+            // what is meant for nodes that do not answer ARP.
+            let _ = self.socket.try_send_to(&datagram, to);
         }
     }
 

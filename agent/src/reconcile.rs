@@ -100,8 +100,9 @@ impl<K: Kernel> Reconciler<K> {
                 self.index.apply(fact);
             }
             Message::Egress(fact, object) => {
-                self.objects.insert(fact.egress.name.clone(), object);
-                self.index.apply(Fact::Egress(fact));
+                let name = object.metadata.name.as_deref().unwrap_or_default();
+                self.objects.insert(name.into(), object);
+                self.index.apply(fact);
             }
             Message::Synced(source) => {
                 if self.awaited.remove(&source) && self.awaited.is_empty() {

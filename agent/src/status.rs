@@ -4,6 +4,7 @@
 //! read: whoever was slower reads again first. Never decides who holds what.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use egret_crds::{Egress, EgressStatus};
 use egret_domain::condition::{Condition, Recorded, Type, merge};
 use egret_domain::name::{EgressName, NodeName};
 use egret_domain::ownership::Report;
-use egret_runtime::apply::{How, Part, apply};
+use egret_runtime::apply::{How, Part, amend, apply};
 use egret_runtime::backoff::Limits;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
@@ -31,6 +32,13 @@ const MOST_RETRIES: usize = 100_000;
 const BACKOFF: Limits = Limits {
     first: Duration::from_millis(200),
     most: Duration::from_secs(10),
+};
+
+/// A holder that says again and again that it holds an IP is contradicted by another: two nodes that do not hear each
+/// other do this, and must not do it at the speed of the API.
+const REST: Limits = Limits {
+    first: Duration::from_secs(1),
+    most: Duration::from_mins(1),
 };
 
 /// What is to be written: the object as it was read, and what to say in it.
@@ -91,6 +99,7 @@ impl Statuses {
 pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
     let api: Api<Egress> = Api::all(client);
     let mut retries = Retries::new(BACKOFF, MOST_RETRIES);
+    let mut rests = Retries::new(REST, MOST_RETRIES);
     let mut under_way = FuturesUnordered::new();
     let mut queue = Vec::new();
     let mut busy = std::collections::BTreeSet::new();
@@ -101,17 +110,25 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
             let Some((object, report)) = statuses.get(&name) else {
                 continue;
             };
-            if busy.insert(name.clone()) {
+            let is_resting = report != Report::LetGo && rests.is_waiting(&name);
+            if !is_resting && busy.insert(name.clone()) {
                 under_way.push(write_one(&api, &me, name, object, report));
             }
         }
         tokio::select! {
             () = statuses.changed.notified() => queue = statuses.names(),
             name = retries.next() => queue.push(name),
+            name = rests.next() => match statuses.get(&name) {
+                Some(_) => queue.push(name),
+                None => rests.forget(&name),
+            },
             Some((name, object, result)) = under_way.next(), if !under_way.is_empty() => {
                 busy.remove(&name);
                 if settle(&statuses, &name, &object, result) {
                     retries.forget(&name);
+                    if !rests.failed(name.clone()) {
+                        warn!("too many statuses are written: one more is not held back");
+                    }
                     // A newer wish may have come meanwhile.
                     queue.push(name);
                 } else if !retries.failed(name) {
@@ -131,15 +148,26 @@ async fn write_one(
     object: Arc<Egress>,
     report: Report,
 ) -> (EgressName, Arc<Egress>, Outcome) {
-    let wanted = wanted(&object, me, report, Timestamp::now());
-    let how = How {
-        manager: MANAGER,
-        part: Part::Status,
-        force: true,
-        if_unchanged: true,
+    let now = Timestamp::now();
+    let result = match report {
+        Report::Holds(ip) => {
+            let how = How {
+                manager: MANAGER,
+                part: Part::Status,
+                force: true,
+                if_unchanged: true,
+            };
+            let wanted = holds(&object, me, ip, now);
+            let written = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
+            written.map(drop)
+        }
+        // Also what another manager has written: that of an earlier installation, or of Antrea.
+        Report::LetGo => {
+            let patch = let_go(&object, me, now);
+            amend(api, &*object, &patch, MANAGER, Part::Status).await
+        }
     };
-    let result = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
-    (name, object, result.map(drop))
+    (name, object, result)
 }
 
 /// Whether the wish is done with: written, or overtaken (what overtook it is read, and brings a new wish if need be).
@@ -159,30 +187,36 @@ fn settle(statuses: &Statuses, name: &EgressName, object: &Arc<Egress>, result: 
     true
 }
 
-/// The fields of the status that the agents own. What an agent leaves out is removed.
-fn wanted(object: &Egress, me: &NodeName, report: Report, now: Timestamp) -> Value {
-    let generation = object.metadata.generation.unwrap_or_default();
-    let condition = |is_true, reason, message| Condition {
+/// The fields of the status that the agents own, on the holder.
+fn holds(object: &Egress, me: &NodeName, ip: IpAddr, now: Timestamp) -> Value {
+    let said = assigned_is(object, true, "Assigned", format!("{ip} is on {me}"));
+    json!({"status": {
+        "egressNode": me.as_str(),
+        "egressIP": ip.to_string(),
+        "conditions": [recorded(object, said, now)],
+    }})
+}
+
+/// What is to be changed in the status when nobody holds the IP any more.
+fn let_go(object: &Egress, me: &NodeName, now: Timestamp) -> Value {
+    let message = format!("{me} has let the egress IP go and no other node holds it");
+    let said = assigned_is(object, false, "Withdrawn", message);
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let others = conditions.filter(|other| other.type_ != Type::IpAssigned.as_str());
+    let conditions: Vec<_> = others
+        .map(|other| json!(other))
+        .chain([recorded(object, said, now)])
+        .collect();
+    json!({"status": {"egressNode": null, "egressIP": null, "conditions": conditions}})
+}
+
+fn assigned_is(object: &Egress, is_true: bool, reason: &'static str, message: String) -> Condition {
+    Condition {
         kind: Type::IpAssigned,
         is_true,
         reason,
         message,
-        observed_generation: generation,
-    };
-    match report {
-        Report::Holds(ip) => {
-            let condition = condition(true, "Assigned", format!("{ip} is on {me}"));
-            json!({"status": {
-                "egressNode": me.as_str(),
-                "egressIP": ip.to_string(),
-                "conditions": [recorded(object, condition, now)],
-            }})
-        }
-        Report::LetGo => {
-            let message = format!("{me} has let the egress IP go and no other node holds it");
-            let condition = condition(false, "Withdrawn", message);
-            json!({"status": {"conditions": [recorded(object, condition, now)]}})
-        }
+        observed_generation: object.metadata.generation.unwrap_or_default(),
     }
 }
 

@@ -62,6 +62,13 @@ struct Entry {
     candidates: Vec<NodeName>,
 }
 
+impl Entry {
+    /// Whether it has an address that some node should hold.
+    fn is_placed(&self) -> bool {
+        self.grant.is_some() && !self.fact.deleting
+    }
+}
+
 /// An address that an Egress has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Grant {
@@ -136,11 +143,13 @@ impl Control {
             return;
         }
         let name = fact.name.clone();
-        let entry = match self.egresses.remove(&name) {
-            Some(before) => {
-                self.leave_groups(&before.fact);
-                Entry { fact, ..before }
-            }
+        let before = self.egresses.remove(&name);
+        self.regroup(before.as_ref().map(|before| &before.fact), Some(&fact));
+        let is_placed_anew = before
+            .as_ref()
+            .is_none_or(|before| before.fact.is_placed_otherwise(&fact));
+        let entry = match before {
+            Some(before) => Entry { fact, ..before },
             None => Entry {
                 fact,
                 grant: None,
@@ -148,40 +157,40 @@ impl Control {
                 candidates: Vec::new(),
             },
         };
-        self.join_groups(&entry.fact);
         self.egresses.insert(name.clone(), entry);
-        self.dirty.everything_of(&name);
+        self.dirty.addresses.insert(name.clone());
+        self.dirty.egresses.insert(name.clone());
+        if is_placed_anew {
+            self.dirty.places.insert(name);
+        }
     }
 
     fn egress_gone(&mut self, name: &EgressName) {
         let Some(gone) = self.egresses.remove(name) else {
             return;
         };
-        self.leave_groups(&gone.fact);
+        self.regroup(Some(&gone.fact), None);
         self.wait_no_more(name, gone.refused.as_ref());
         self.places.forget(name, &gone.candidates);
         self.dirty.room = true;
         self.occupy(name, BTreeSet::new());
     }
 
-    fn join_groups(&mut self, fact: &EgressFact) {
-        if let Some(pool) = &fact.pool {
-            self.users.insert(pool, &fact.name);
-            self.dirty.pools.insert(pool.clone());
+    /// Moves an Egress from the groups it was in to those it is in. A status that is written back leaves them as they
+    /// are.
+    fn regroup(&mut self, before: Option<&EgressFact>, now: Option<&EgressFact>) {
+        let pool = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.pool.clone());
+        let Some(name) = now.or(before).map(|fact| &fact.name) else {
+            return;
+        };
+        let (old, new) = (pool(before), pool(now));
+        if old != new {
+            self.users.exchange(old.as_ref(), new.as_ref(), name);
+            self.dirty.pools.extend([old, new].into_iter().flatten());
         }
-        if let Some(node) = &fact.status.node {
-            self.held.insert(node, &fact.name);
-        }
-    }
-
-    fn leave_groups(&mut self, fact: &EgressFact) {
-        if let Some(pool) = &fact.pool {
-            self.users.remove(pool, &fact.name);
-            self.dirty.pools.insert(pool.clone());
-        }
-        if let Some(node) = &fact.status.node {
-            self.held.remove(node, &fact.name);
-        }
+        let node = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.status.node.clone());
+        let (old, new) = (node(before), node(now));
+        self.held.exchange(old.as_ref(), new.as_ref(), name);
     }
 
     fn pool_is(&mut self, fact: PoolFact) {

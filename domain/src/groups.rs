@@ -34,6 +34,16 @@ impl<K: Ord + Clone> Groups<K> {
         }
     }
 
+    /// Moves an Egress from one key to another.
+    pub(crate) fn exchange(&mut self, old: Option<&K>, new: Option<&K>, egress: &EgressName) {
+        if let Some(old) = old {
+            self.remove(old, egress);
+        }
+        if let Some(new) = new {
+            self.insert(new, egress);
+        }
+    }
+
     /// The Egresses of a key, by name.
     pub(crate) fn of<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a EgressName> + use<'a, K> {
         self.0.get(key).into_iter().flatten()

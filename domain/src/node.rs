@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::datapath::{Change, Element, diff, identity};
-use crate::egress::Mode;
+use crate::egress::{Egress, Mode};
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::net::{Cidr, Family};
 use crate::ownership::{self, Membership, Report};
@@ -22,7 +22,7 @@ use crate::selector::Selector;
 
 use cluster::Cluster;
 pub use cluster::ClusterNode;
-pub use fact::{EgressFact, Fact};
+pub use fact::{EgressFact, Fact, UnusableEgress};
 pub use selection::Pod;
 use selection::Selection;
 use tracked::Tracked;
@@ -92,6 +92,7 @@ impl Index {
     pub fn apply(&mut self, fact: Fact) {
         match fact {
             Fact::Egress(fact) => self.set_egress(*fact),
+            Fact::EgressUnusable(fact) => self.set_unusable(*fact),
             Fact::EgressGone(name) => self.remove_egress(&name),
             Fact::Pool(name, nodes) => {
                 self.pools.insert(name, nodes);
@@ -197,15 +198,11 @@ impl Index {
 
     fn set_egress(&mut self, fact: EgressFact) {
         let name = fact.egress.name.clone();
+        self.touch_users(&name);
         let before = self.egresses.remove(&name);
-        let is_same = before
-            .as_ref()
-            .is_some_and(|old| old.fact.egress.uid == fact.egress.uid);
         self.forget_ip(&name, before.as_ref().and_then(Tracked::egress_ip));
         let last = before
-            .filter(|old| {
-                is_same && (old.fact.reported == fact.reported || fact.reported.is_none())
-            })
+            .filter(|old| old.is_followed_by(&fact))
             .and_then(|old| old.last)
             .or_else(|| fact.reported.as_ref().map(|reported| reported.node.clone()));
         let touched = self.selection.set_egress(&fact.egress);
@@ -222,6 +219,25 @@ impl Index {
         self.touch_users(&name);
         self.reconsider(&name);
         self.touch_egress_ip(&name);
+    }
+
+    /// Leaves an Egress as it was known; one that was not selects Pods and has no IP.
+    fn set_unusable(&mut self, unusable: UnusableEgress) {
+        let known = self.egresses.get(&unusable.name);
+        let known = known.filter(|known| known.fact.egress.uid == unusable.uid);
+        let fact = match known {
+            Some(known) => EgressFact {
+                egress: Egress {
+                    deleting: unusable.deleting,
+                    ..known.fact.egress.clone()
+                },
+                is_allocated: known.fact.is_allocated,
+                candidates: unusable.candidates,
+                reported: unusable.reported,
+            },
+            None => unusable.without_ip(),
+        };
+        self.set_egress(fact);
     }
 
     fn remove_egress(&mut self, name: &EgressName) {
@@ -244,8 +260,14 @@ impl Index {
         }
     }
 
+    /// The users of all Egresses that share this one's IP: whether it is held here, one decides for all.
     fn touch_users(&mut self, name: &EgressName) {
-        let users = self.selection.users_of(name);
+        let ip = self.egresses.get(name).and_then(Tracked::egress_ip);
+        let sharing = ip.and_then(|ip| self.by_ip.get(&ip)).into_iter().flatten();
+        let users = sharing
+            .chain([name])
+            .flat_map(|name| self.selection.users_of(name))
+            .collect();
         self.touch_pods(users);
     }
 
@@ -287,11 +309,14 @@ impl Index {
             egress,
             candidates,
             reported,
+            ..
         } = &tracked.fact;
         let reported = reported.as_ref().map(|reported| &reported.node);
         match &egress.mode {
             Mode::Static { .. } => {
-                let is_local = self.local_addresses.contains(&ip);
+                // The operator clears what a node reports that is not in the cluster.
+                let is_member = self.cluster.has(&self.me);
+                let is_local = is_member && self.local_addresses.contains(&ip);
                 ownership::static_holder(is_local, reported, &self.membership)
             }
             Mode::Pooled { pool, .. } => {

@@ -110,6 +110,8 @@ pub struct Holding {
     pub node: NodeName,
     /// The egress IP; `None` if a status names a node but no IP.
     pub egress_ip: Option<IpAddr>,
+    /// The generation of the Egress that this was said of.
+    pub generation: i64,
 }
 
 /// What a node has to say in an Egress's status.

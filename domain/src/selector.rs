@@ -73,14 +73,15 @@ impl AppliedTo {
         self.pods.is_none() && self.namespaces.is_none()
     }
 
-    /// Whether a Pod is selected: by both selectors where both are given, by none where none is.
-    pub fn selects(&self, pod: &Labels, namespace: &Labels) -> bool {
-        let meets = |selector: &Option<Selector>, labels: &Labels| {
+    /// Whether a Pod is selected: by both selectors where both are given, by none where none is. No selector selects a
+    /// namespace that is not known (yet).
+    pub fn selects(&self, pod: &Labels, namespace: Option<&Labels>) -> bool {
+        let meets = |selector: &Option<Selector>, labels: Option<&Labels>| {
             selector
                 .as_ref()
-                .is_none_or(|selector| selector.matches(labels))
+                .is_none_or(|selector| labels.is_some_and(|labels| selector.matches(labels)))
         };
-        !self.is_nothing() && meets(&self.pods, pod) && meets(&self.namespaces, namespace)
+        !self.is_nothing() && meets(&self.pods, Some(pod)) && meets(&self.namespaces, namespace)
     }
 }
 

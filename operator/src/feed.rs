@@ -9,14 +9,15 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster};
-use egret_domain::control::Fact;
+use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
+use egret_domain::control::{EgressFact, Fact};
 use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -56,7 +57,8 @@ pub type Sink = mpsc::Sender<Message>;
 /// Follows the Egresses, for ever.
 pub async fn egresses(client: Client, sink: Sink) {
     let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
-    follow(client, Source::Egresses, sink, egress, gone, |_| None).await;
+    let malformed = |_: &Key, object: &Value, error: &str| Some(malformed_egress(object, error));
+    follow(client, Source::Egresses, sink, egress, gone, malformed).await;
 }
 
 fn egress(egress: Egress) -> Message {
@@ -64,11 +66,24 @@ fn egress(egress: Egress) -> Message {
     Message::Egress(fact, Arc::new(egress))
 }
 
+/// Its address is not given to another one, and its deletion does not hang.
+fn malformed_egress(object: &Value, error: &str) -> Message {
+    let egress = salvage::egress(object);
+    let fact = EgressFact {
+        problems: Some(error.to_owned()),
+        ..parse::egress(&egress)
+    };
+    Message::Egress(Fact::Egress(Box::new(fact)), Arc::new(egress))
+}
+
 /// Follows the pools, for ever.
 pub async fn pools(client: Client, sink: Sink) {
     let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
-    let unreadable = |key: &Key| Some(Fact::PoolUnreadable(key.name.as_str().into()));
-    follow(client, Source::Pools, sink, pool, gone, unreadable).await;
+    let malformed = |key: &Key, _: &Value, _: &str| {
+        let fact = Fact::PoolUnreadable(key.name.as_str().into());
+        Some(Message::Fact(fact))
+    };
+    follow(client, Source::Pools, sink, pool, gone, malformed).await;
 }
 
 fn pool(pool: ExternalIPPool) -> Message {
@@ -83,7 +98,7 @@ pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
         Message::Fact(Fact::Node(Box::new(node)))
     };
     let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
-    follow(client, Source::Nodes, sink, told, gone, |_| None).await;
+    follow(client, Source::Nodes, sink, told, gone, |_, _, _| None).await;
 }
 
 /// Follows what agents report of their nodes, for ever.
@@ -97,18 +112,21 @@ pub async fn egress_nodes(client: Client, sink: Sink) {
         Message::Fact(fitness(name, parse::is_fit(&report)))
     };
     let gone = |key: &Key| fitness(&key.name, true);
-    follow(client, Source::EgressNodes, sink, told, gone, |_| None).await;
+    follow(client, Source::EgressNodes, sink, told, gone, |_, _, _| {
+        None
+    })
+    .await;
 }
 
-/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `unreadable` what cannot
-/// be decoded.
+/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `malformed` what cannot be
+/// decoded, as it came and with what is wrong.
 async fn follow<K>(
     client: Client,
     source: Source,
     sink: Sink,
     told: impl Fn(K) -> Message,
     gone: impl Fn(&Key) -> Fact,
-    unreadable: impl Fn(&Key) -> Option<Fact>,
+    malformed: impl Fn(&Key, &Value, &str) -> Option<Message>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Default,
@@ -118,9 +136,9 @@ async fn follow<K>(
         let message = match event {
             Event::Applied(object) => Some(told(object)),
             Event::Deleted(key) => Some(Message::Fact(gone(&key))),
-            Event::Undecodable { key, error } => {
+            Event::Undecodable { key, error, object } => {
                 warn!(?source, object = %key, error, "cannot be read: left as it was known before");
-                unreadable(&key).map(Message::Fact)
+                malformed(&key, &object, &error)
             }
             Event::Synced => Some(Message::Synced(source)),
         };

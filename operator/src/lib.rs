@@ -14,3 +14,4 @@ pub mod run;
 pub mod write;
 
 mod condition;
+mod queue;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_domain::control::{Control, Decision, EgressWrite, Fact, Object, PoolWrite};
+use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite};
 use egret_domain::name::{EgressName, PoolName};
 use egret_runtime::apply::Error;
 use egret_runtime::backoff::Limits;
@@ -26,6 +26,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::feed::{Message, Source};
 use crate::metrics::Metrics;
+use crate::queue::Queue;
 use crate::write::Writer;
 
 /// Objects that are written at once.
@@ -38,8 +39,12 @@ const POOL_REST: Duration = Duration::from_millis(500);
 const MOST_RETRIES: usize = 100_000;
 const BACKOFF: Limits = Limits {
     first: Duration::from_millis(200),
-    most: Duration::from_mins(1),
+    // Soon enough after an API server's absence.
+    most: Duration::from_secs(5),
 };
+
+/// Failures in a row from which on one that may have an innocent cause is reported all the same.
+const FAILURES_TO_REPORT: u32 = 3;
 
 /// The operator's loop.
 pub struct Reconciler {
@@ -48,7 +53,7 @@ pub struct Reconciler {
     pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
-    queue: BTreeSet<Object>,
+    queue: Queue,
     busy: BTreeSet<Object>,
     retries: Retries<Object>,
     writer: Writer,
@@ -72,7 +77,7 @@ impl Reconciler {
             pools: BTreeMap::new(),
             awaited: Source::all(),
             ready: Some(ready),
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             busy: BTreeSet::new(),
             retries: Retries::new(BACKOFF, MOST_RETRIES),
             writer,
@@ -161,18 +166,15 @@ impl Reconciler {
 
     fn decide(&mut self) {
         let decisions = self.control.decide();
-        self.queue.extend(decisions.iter().map(Decision::object));
+        for decision in &decisions {
+            self.queue.push(decision.object());
+        }
         self.metrics.show_queued(self.queue.len());
     }
 
     /// The next object that nobody is writing to, and the writing of it.
     fn next_job(&mut self) -> Option<BoxFuture<'static, Done>> {
-        let object = self
-            .queue
-            .iter()
-            .find(|object| !self.busy.contains(object))?
-            .clone();
-        self.queue.remove(&object);
+        let object = self.queue.take(|object| !self.busy.contains(object))?;
         let job = self.job(&object);
         self.busy.insert(object.clone());
         let (writer, metrics) = (self.writer.clone(), self.metrics.clone());
@@ -204,10 +206,10 @@ impl Reconciler {
             self.retries.forget(object);
             return;
         };
-        report(object, &failure);
         if !self.retries.failed(object.clone()) {
             error!("too many objects wait for another try");
         }
+        report(object, &failure, self.retries.failures(object));
     }
 }
 
@@ -219,11 +221,11 @@ async fn rest(object: Object) -> Object {
     object
 }
 
-fn report(object: &Object, failure: &Error) {
+fn report(object: &Object, failure: &Error, failures: u32) {
     let (category, error) = (failure.category(), describe(failure));
     match category {
         // Somebody else was faster: the object will be seen again.
-        "conflict" | "not_found" => {
+        "conflict" | "not_found" if failures < FAILURES_TO_REPORT => {
             debug!(?object, category, error, "not written, will look again");
         }
         "forbidden" => {

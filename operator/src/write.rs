@@ -9,10 +9,9 @@ use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Condition;
 use egret_domain::control::{EgressWrite, PoolWrite};
 use egret_domain::name::NodeName;
-use egret_runtime::apply::{Error, How, Part, apply, within_limit};
+use egret_runtime::apply::{Error, How, Part, amend, apply};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self, ObjectMeta};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,8 +66,11 @@ impl Writer {
         match write {
             EgressWrite::Own { finalizer, ip } => {
                 let guard = finalizer.then(|| guard(EGRESS_FINALIZER));
+                // An empty string, which somebody else may own, is as good as none.
+                let force = ip.is_some() && current.spec.egress_ip.is_none();
                 let ip = ip.map(|ip| ("spec", json!({ "egressIP": ip })));
-                own(api, current, &object(guard.into_iter().chain(ip)), OBJECT).await
+                let wanted = object(guard.into_iter().chain(ip));
+                own(api, current, &wanted, How { force, ..OBJECT }).await
             }
             EgressWrite::Release => release(api, current, EGRESS_FINALIZER).await,
             EgressWrite::Status {
@@ -150,21 +152,8 @@ where
 {
     let found = current.meta().finalizers.iter().flatten();
     let others: Vec<_> = found.filter(|found| *found != finalizer).collect();
-    let ObjectMeta {
-        uid,
-        resource_version,
-        ..
-    } = current.meta();
-    let patch = json!({"metadata": {
-        "uid": uid, "resourceVersion": resource_version, "finalizers": others,
-    }});
-    let params = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    within_limit(api.patch(name(current), &params, &Patch::Merge(patch)))
-        .await
-        .map(drop)
+    let patch = json!({"metadata": {"finalizers": others}});
+    amend(api, current, &patch, MANAGER, Part::Object).await
 }
 
 /// Clears what agents have written of a holder: it is not there to do so.
@@ -173,22 +162,8 @@ async fn clear_holder(api: &Api<Egress>, current: &Egress) -> Result<(), Error> 
     let others: Vec<_> = conditions
         .filter(|condition| condition.type_ != "IPAssigned")
         .collect();
-    let ObjectMeta {
-        uid,
-        resource_version,
-        ..
-    } = &current.metadata;
-    let patch = json!({
-        "metadata": {"uid": uid, "resourceVersion": resource_version},
-        "status": {"egressNode": null, "egressIP": null, "conditions": others},
-    });
-    let params = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    within_limit(api.patch_status(name(current), &params, &Patch::Merge(patch)))
-        .await
-        .map(drop)
+    let patch = json!({"status": {"egressNode": null, "egressIP": null, "conditions": others}});
+    amend(api, current, &patch, MANAGER, Part::Status).await
 }
 
 fn name<K: Resource>(object: &K) -> &str {

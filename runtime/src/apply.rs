@@ -1,7 +1,7 @@
 //! Writing objects: compare, then server-side apply.
 //!
 //! Owns the rule that nothing is sent which would change nothing, and that an owned field which is no longer wanted
-//! is given up. Never retries: who asked decides whether the wish still holds.
+//! is given up; and the guarded merge patch for what applying cannot take away. Never retries: who asked decides whether the wish still holds.
 //!
 //! The comparison reads `metadata.managedFields` (format `FieldsV1`, structured-merge-diff v4: `f:NAME` is a field,
 //! `k:{KEYS}` the item of an associative list with these keys, `v:VALUE` an item of a set, `.` the place itself, and an
@@ -86,8 +86,8 @@ pub struct How {
 }
 
 /// Makes `wanted` the fields that the manager owns in an object: `wanted` holds just these, without `apiVersion`,
-/// `kind` and the object's identity. An owned field that is missing there is removed. `current` is the object as it
-/// was last read, `None` if there is none yet (it is then created); a write never creates anew an object that was
+/// `kind` and the object's identity. An owned field that is missing there is removed. Where
+/// somebody else owns such a field too, it stays: see [`amend`]. `current` is the object as it was last read, `None` if there is none yet (it is then created); a write never creates anew an object that was
 /// read before. Gives the object as written, or `None` if there was nothing to change.
 pub async fn apply<K>(
     api: &Api<K>,
@@ -117,6 +117,44 @@ where
         }
     };
     within_limit(write).await.map(Some)
+}
+
+/// Changes an object by a merge patch if it is still as it was read, else it is a conflict. So a value goes whoever owns
+/// it too, and a list may be written as a whole. `patch` is without the object's identity.
+pub async fn amend<K>(
+    api: &Api<K>,
+    current: &K,
+    patch: &Value,
+    manager: &str,
+    part: Part,
+) -> Result<(), Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let name = current.meta().name.as_deref().unwrap_or_default();
+    let patch = Patch::Merge(guarded(patch, current.meta()));
+    let params = PatchParams {
+        field_manager: Some(manager.to_owned()),
+        ..PatchParams::default()
+    };
+    let write = async {
+        match part {
+            Part::Object => api.patch(name, &params, &patch).await,
+            Part::Status => api.patch_status(name, &params, &patch).await,
+        }
+    };
+    within_limit(write).await.map(drop)
+}
+
+/// The patch, for just this state of this object.
+fn guarded(patch: &Value, meta: &ObjectMeta) -> Value {
+    let mut all = patch.as_object().cloned().unwrap_or_default();
+    let of_object = all.entry("metadata").or_insert_with(|| json!({}));
+    if let Some(of_object) = of_object.as_object_mut() {
+        of_object.insert("uid".to_owned(), json!(meta.uid));
+        of_object.insert("resourceVersion".to_owned(), json!(meta.resource_version));
+    }
+    Value::Object(all)
 }
 
 /// Bounds the time of one request.

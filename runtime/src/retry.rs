@@ -35,6 +35,11 @@ impl<K: Ord + Clone> Retries<K> {
         }
     }
 
+    /// The failures of a key in a row.
+    pub fn failures(&self, key: &K) -> u32 {
+        self.failed.get(key).map_or(0, |failed| failed.times)
+    }
+
     /// Notes a failure: the key comes back after its delay. `false` if the queue is full and the key new to it.
     #[must_use = "a key that was not taken does not come back"]
     pub fn failed(&mut self, key: K) -> bool {
@@ -63,6 +68,13 @@ impl<K: Ord + Clone> Retries<K> {
         if let Some(Failed { due: Some(due), .. }) = self.failed.remove(key) {
             self.due.remove(&(due, key.clone()));
         }
+    }
+
+    /// Whether a key has not come back yet since it failed.
+    pub fn is_waiting(&self, key: &K) -> bool {
+        self.failed
+            .get(key)
+            .is_some_and(|failed| failed.due.is_some())
     }
 
     /// The next key, once it is due; waits for ever while there is none. May be dropped at any time.

@@ -4,6 +4,8 @@
 //! was missed while disconnected; an object of the same name but another UID is first reported as deleted; an object
 //! that does not decode is reported and the watch goes on. Never ends, never fails, never keeps the objects.
 
+mod guarded;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::{self, Debug};
 use std::pin::Pin;
@@ -11,12 +13,14 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::{info, warn};
 
+pub use self::guarded::Guarded;
+use self::guarded::Malformed;
 use crate::backoff::Limits;
 use crate::describe;
 
@@ -67,6 +71,8 @@ pub enum Event<K> {
         key: Key,
         /// What does not fit.
         error: String,
+        /// The object as it came, for what of it can be read all the same.
+        object: Value,
     },
     /// All objects that existed at one moment have been reported: at the start, and after each reconnection that
     /// needed a new list.
@@ -75,10 +81,7 @@ pub enum Event<K> {
 
 /// Reports what happens to the objects of a kind, beginning with those that exist. `api` is made as
 /// `Api::all(client)`: the guard in its type only keeps one undecodable object from stopping the rest.
-pub fn watch<K>(
-    api: Api<DeserializeGuard<K>>,
-    config: Config,
-) -> impl Stream<Item = Event<K>> + Send + Unpin
+pub fn watch<K>(api: Api<Guarded<K>>, config: Config) -> impl Stream<Item = Event<K>> + Send + Unpin
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Default,
@@ -97,8 +100,7 @@ where
     .boxed()
 }
 
-type Source<K> =
-    Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send>>;
+type Source<K> = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<Guarded<K>>>> + Send>>;
 
 struct Watch<K> {
     source: Source<K>,
@@ -170,7 +172,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn take<K: Resource>(&mut self, event: watcher::Event<DeserializeGuard<K>>) -> Vec<Event<K>> {
+    fn take<K: Resource>(&mut self, event: watcher::Event<Guarded<K>>) -> Vec<Event<K>> {
         match event {
             watcher::Event::Init => {
                 self.listing.clear();
@@ -186,7 +188,7 @@ impl Seen {
         }
     }
 
-    fn applied<K: Resource>(&mut self, object: DeserializeGuard<K>) -> Vec<Event<K>> {
+    fn applied<K: Resource>(&mut self, object: Guarded<K>) -> Vec<Event<K>> {
         let key = Key::of(object.meta());
         let uid = object.meta().uid.clone();
         let before = self.known.insert(key.clone(), uid.clone());
@@ -196,10 +198,7 @@ impl Seen {
         }
         events.push(match object.0 {
             Ok(object) => Event::Applied(object),
-            Err(invalid) => Event::Undecodable {
-                key,
-                error: invalid.error,
-            },
+            Err(Malformed { error, object, .. }) => Event::Undecodable { key, error, object },
         });
         events
     }

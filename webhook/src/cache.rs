@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster};
+use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
 use egret_domain::admission::{EgressDraft, Fact, Index, PoolDraft};
 use egret_domain::control::Object;
 use egret_runtime::describe;
@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -108,27 +109,31 @@ impl Cache {
     /// Follows the Egresses, for ever.
     pub async fn follow_egresses(self, client: Client, ready: Awaited) {
         let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
-        self.follow(client, ready, egress, gone, |_| None).await;
+        let malformed = |key: &Key, object: &Value| Some(malformed_egress(key, object));
+        self.follow(client, ready, egress, gone, malformed).await;
     }
 
     /// Follows the pools, for ever.
     pub async fn follow_pools(self, client: Client, ready: Awaited) {
         let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
-        let unreadable = |key: &Key| Some(Fact::PoolUnreadable(key.name.as_str().into()));
-        self.follow(client, ready, pool, gone, unreadable).await;
+        let malformed = |key: &Key, _: &Value| {
+            let name = key.name.as_str().into();
+            Some(Fact::PoolUnreadable(name))
+        };
+        self.follow(client, ready, pool, gone, malformed).await;
     }
 
     /// Follows the nodes, for ever.
     pub async fn follow_nodes(self, client: Client, ready: Awaited) {
         let told = |node: &Node| Fact::Node(Box::new(cluster::cluster_node(node, NO_CAP)));
         let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
-        self.follow(client, ready, told, gone, |_| None).await;
+        self.follow(client, ready, told, gone, |_, _| None).await;
     }
 
     /// Follows what agents report of their nodes, for ever.
     pub async fn follow_reports(self, client: Client, ready: Awaited) {
         let gone = |key: &Key| Fact::NodeSubnets(key.name.as_str().into(), Vec::new());
-        self.follow(client, ready, report, gone, |_| None).await;
+        self.follow(client, ready, report, gone, |_, _| None).await;
     }
 
     async fn follow<K>(
@@ -137,7 +142,7 @@ impl Cache {
         ready: Awaited,
         told: impl Fn(&K) -> Fact,
         gone: impl Fn(&Key) -> Fact,
-        unreadable: impl Fn(&Key) -> Option<Fact>,
+        malformed: impl Fn(&Key, &Value) -> Option<Fact>,
     ) where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         K::DynamicType: Default,
@@ -149,9 +154,9 @@ impl Cache {
             match event {
                 Event::Applied(object) => self.note(told(&object)),
                 Event::Deleted(key) => self.note(gone(&key)),
-                Event::Undecodable { key, error } => {
-                    warn!(kind, object = %key, error, "cannot be read: left as it was known before");
-                    if let Some(fact) = unreadable(&key) {
+                Event::Undecodable { key, error, object } => {
+                    warn!(kind, object = %key, error, "is not what its type says: read as far as possible");
+                    if let Some(fact) = malformed(&key, &object) {
                         self.note(fact);
                     }
                 }
@@ -169,6 +174,13 @@ impl Cache {
 
 fn egress(egress: &Egress) -> Fact {
     Fact::Egress(Box::new(EgressDraft::from(egress)))
+}
+
+/// It has its address, whatever else it asks for.
+fn malformed_egress(key: &Key, object: &Value) -> Fact {
+    let mut legible = salvage::egress(object);
+    legible.metadata.name = Some(key.name.clone());
+    egress(&legible)
 }
 
 fn pool(pool: &ExternalIPPool) -> Fact {

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use egret_runtime::ready::Awaited;
-use egret_runtime::watch::{Event, watch};
+use egret_runtime::watch::{Event, Guarded, watch};
 use egret_runtime::{Failure, describe};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use rustls::ServerConfig;
@@ -105,7 +104,7 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// Serves what the operator stores in this namespace, for ever; `ready` is done with the first certificate.
 pub async fn follow(client: Client, namespace: &str, served: Served, ready: Awaited) {
-    let api: Api<DeserializeGuard<Secret>> = Api::namespaced(client, namespace);
+    let api: Api<Guarded<Secret>> = Api::namespaced(client, namespace);
     let config = Config::default().fields(&format!("metadata.name={SECRET}"));
     take_all(watch::<Secret>(api, config), &served, ready).await;
 }

@@ -1,14 +1,16 @@
 //! What of an object matters to an agent.
 //!
-//! Owns the reading of Kubernetes' own kinds. A field that cannot be read is as good as absent: the API server has
-//! checked these objects. Never reads Egret's kinds (crate `egret-crds` does).
+//! Owns the reading of Kubernetes' own kinds and of an Egress's status. A field that cannot be read is as good as absent.
+//! Never reads the specs of Egret's kinds (crate `egret-crds` does).
 
 use std::net::IpAddr;
 
-use egret_crds::{EgressStatus, cluster};
-use egret_domain::name::PodName;
+use egret_crds::{self as crds, EgressStatus, cluster};
+use egret_domain::condition::Type;
+use egret_domain::egress::Egress;
+use egret_domain::name::{NodeName, PodName};
 use egret_domain::net::Cidr;
-use egret_domain::node::{ClusterNode, Fact, Pod};
+use egret_domain::node::{ClusterNode, EgressFact, Fact, Pod, UnusableEgress};
 use egret_domain::ownership::Holding;
 use egret_runtime::watch::Key;
 use k8s_openapi::api::core::v1;
@@ -18,12 +20,59 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 /// The default of `maxEgressIPsPerNode`. Only the operator counts; agents rank without caps.
 const NO_CAP: usize = usize::MAX;
 
-pub(super) fn holding(status: &EgressStatus) -> Option<Holding> {
+pub(super) fn egress(egress: Egress, status: Option<&EgressStatus>) -> EgressFact {
+    EgressFact {
+        is_allocated: status.is_some_and(|status| is_allocated(status, &egress)),
+        egress,
+        candidates: candidates(status),
+        reported: status.and_then(holding),
+    }
+}
+
+/// What is so of an Egress, whatever its spec says.
+pub(super) fn unusable(object: &crds::Egress) -> UnusableEgress {
+    let meta = &object.metadata;
+    let status = object.status.as_ref();
+    UnusableEgress {
+        name: meta.name.as_deref().unwrap_or_default().into(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        created: created(meta),
+        deleting: meta.deletion_timestamp.is_some(),
+        applied_to: (&object.spec.applied_to).try_into().ok(),
+        candidates: candidates(status),
+        reported: status.and_then(holding),
+    }
+}
+
+fn candidates(status: Option<&EgressStatus>) -> Vec<NodeName> {
+    let listed = status.into_iter().flat_map(|status| &status.candidates);
+    listed.map(|node| node.as_str().into()).collect()
+}
+
+fn holding(status: &EgressStatus) -> Option<Holding> {
     let node = status.egress_node.as_deref()?;
     let egress_ip = status.egress_ip.as_deref().and_then(|ip| ip.parse().ok());
+    let said = status
+        .conditions
+        .iter()
+        .find(|said| said.type_ == Type::IpAssigned.as_str() && said.status == "True");
+    let generation = said.and_then(|said| said.observed_generation);
     Some(Holding {
         node: node.into(),
         egress_ip,
+        generation: generation.unwrap_or_default(),
+    })
+}
+
+/// Whether the operator has accepted the IP in the spec: it says so of this generation, or said so of an earlier one and
+/// a node holds just this IP.
+fn is_allocated(status: &EgressStatus, egress: &Egress) -> bool {
+    let mut conditions = status.conditions.iter();
+    let said = conditions.find(|said| said.type_ == Type::IpAllocated.as_str());
+    let is_held = || holding(status).is_some_and(|held| held.egress_ip == egress.spec_ip());
+    said.is_some_and(|said| {
+        let is_of_now = said.observed_generation == Some(egress.generation);
+        said.status == "True" && (is_of_now || is_held())
     })
 }
 

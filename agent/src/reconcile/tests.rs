@@ -60,12 +60,13 @@ fn egress(candidates: &[&str]) -> Message {
     };
     let candidates = candidates.iter().map(|name| (*name).into()).collect();
     let fact = EgressFact {
+        is_allocated: true,
         egress,
         candidates,
         reported: None,
     };
     Message::Egress(
-        Box::new(fact),
+        Fact::Egress(Box::new(fact)),
         Arc::new(Egress::new("web", egret_crds::EgressSpec::default())),
     )
 }

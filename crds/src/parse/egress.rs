@@ -10,7 +10,7 @@ use egret_domain::name::{EgressName, PoolName};
 use egret_domain::net::Cidr;
 
 use super::{address, bandwidth, label, metadata, remark, selector};
-use crate::egress::{Egress, EgressSpec, EgressStatus, NO_ADDRESS, WhenUnavailable};
+use crate::egress::{AppliedTo, Egress, EgressSpec, EgressStatus, NO_ADDRESS, WhenUnavailable};
 use egret_domain::problem::{Problems, all, both};
 
 impl TryFrom<&Egress> for domain::Egress {
@@ -77,6 +77,15 @@ fn lacks_address(spec: &EgressSpec) -> bool {
 fn held(status: &EgressStatus) -> Option<IpAddr> {
     status.egress_node.as_ref()?;
     status.egress_ip.as_deref()?.parse().ok()
+}
+
+/// By itself, for an Egress of which the rest cannot be used.
+impl TryFrom<&AppliedTo> for egret_domain::selector::AppliedTo {
+    type Error = Problems;
+
+    fn try_from(given: &AppliedTo) -> Result<Self, Problems> {
+        selector::applied_to("spec.appliedTo", given)
+    }
 }
 
 impl From<WhenUnavailable> for domain::WhenUnavailable {

@@ -56,8 +56,10 @@ pub struct EgressFact {
     pub has_finalizer: bool,
     /// `spec.externalIPPool`; an Egress without is static.
     pub pool: Option<PoolName>,
-    /// `spec.egressIP`.
+    /// `spec.egressIP`, where it is legible.
     pub ip: Option<IpAddr>,
+    /// Whether it names something that is no address.
+    pub is_ip_illegible: bool,
     /// Who wrote that.
     pub ip_writer: Writer,
     /// Why the object cannot be acted on, if it cannot. The pool is given all the same, and the IP where it is legible.
@@ -114,6 +116,12 @@ impl EgressFact {
     /// The IP that the user wants, where he wants a certain one.
     pub(super) fn wanted_ip(&self) -> Option<IpAddr> {
         self.ip.filter(|_| self.ip_writer != Writer::Operator)
+    }
+
+    /// Whether another state of the same Egress may have other candidates, with the same address.
+    pub(super) fn is_placed_otherwise(&self, other: &Self) -> bool {
+        let matters = |fact: &Self| (fact.deleting, fact.created, fact.status.node.clone());
+        matters(self) != matters(other)
     }
 
     /// The IP in the spec as far as the operator owns the field.

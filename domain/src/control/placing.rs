@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Control, Entry, Grant, take};
 use crate::groups::Groups;
 use crate::name::{EgressName, NodeName};
-use crate::placement::{self, CANDIDATES, Node};
+use crate::placement::{self, CANDIDATES, Node, eligible};
 use crate::selector::Selector;
 
 /// Places taken and lists made.
@@ -67,7 +67,7 @@ impl Control {
     pub(super) fn eligibility_changed(&mut self, name: &NodeName, before: Option<&Node>) {
         let now = self.nodes.get(name);
         let is_eligible =
-            |node: Option<&Node>, selector| node.is_some_and(|node| may_hold(selector, node));
+            |node: Option<&Node>, selector| node.is_some_and(|node| eligible(selector, node));
         for (pool, selector) in self.pools.selectors() {
             let (was, is) = (is_eligible(before, selector), is_eligible(now, selector));
             if is && !was {
@@ -78,6 +78,11 @@ impl Control {
                     .places
                     .extend(self.places.listed.of(name).cloned());
             }
+        }
+        if now.is_none() {
+            // Also where the pool is illegible.
+            let listed = self.places.listed.of(name);
+            self.dirty.places.extend(listed.cloned());
         }
         let limit = |node: Option<&Node>| node.map(|node| node.max_egress_ips);
         self.dirty.room |= limit(before) != limit(now);
@@ -106,20 +111,32 @@ impl Control {
 
     /// The candidates of an Egress if every node has room.
     fn rank_alone(&self, name: &EgressName) -> Vec<NodeName> {
-        let Some(Ranked {
-            entry,
-            grant,
-            selector,
-        }) = self.ranked(name)
-        else {
-            return Vec::new();
-        };
-        self.rank(
-            grant,
-            selector,
-            self.eligible_holder(entry, selector),
-            |_| true,
-        )
+        match self.ranked(name) {
+            Some(Ranked {
+                entry,
+                grant,
+                selector,
+            }) => self.rank(
+                grant,
+                selector,
+                self.eligible_holder(entry, selector),
+                |_| true,
+            ),
+            None => self.listed_before(name),
+        }
+    }
+
+    /// The candidates of an Egress whose pool has been illegible since before the operator's start: those that its
+    /// status lists, as far as they are there.
+    fn listed_before(&self, name: &EgressName) -> Vec<NodeName> {
+        let granted = self.egresses.get(name).filter(|entry| entry.is_placed());
+        let listed = granted.map(|entry| entry.fact.status.candidates.iter());
+        listed
+            .into_iter()
+            .flatten()
+            .filter(|node| self.nodes.contains_key(*node))
+            .cloned()
+            .collect()
     }
 
     fn place_all(&mut self) {
@@ -156,7 +173,7 @@ impl Control {
 
     /// The place of each, and how many there are on each node: holders first, then the oldest.
     fn take_places<'a>(&'a self, ranked: &[Ranked<'a>]) -> (Load, Vec<Option<&'a NodeName>>) {
-        let mut load = Load::default();
+        let mut load = self.load_of_illegible_pools();
         let mut places: Vec<_> = ranked
             .iter()
             .map(
@@ -190,10 +207,26 @@ impl Control {
         (load, places)
     }
 
+    /// The places of Egresses that cannot be ranked: see [`Self::listed_before`].
+    fn load_of_illegible_pools(&self) -> Load {
+        let mut load = Load::default();
+        let pools = self
+            .users
+            .keys()
+            .filter(|pool| self.pools.selector(pool).is_none());
+        let entries = pools
+            .flat_map(|pool| self.users.of(pool))
+            .filter_map(|name| self.egresses.get(name));
+        for entry in entries {
+            load.add(entry.candidates.first());
+        }
+        load
+    }
+
     /// An Egress that may have candidates, with what they depend on.
     fn ranked(&self, name: &EgressName) -> Option<Ranked<'_>> {
         let entry = self.egresses.get(name)?;
-        let grant = entry.grant.as_ref().filter(|_| !entry.fact.deleting)?;
+        let grant = entry.grant.as_ref().filter(|_| entry.is_placed())?;
         Some(Ranked {
             entry,
             grant,
@@ -205,7 +238,7 @@ impl Control {
         let holder = entry.fact.status.node.as_ref()?;
         self.nodes
             .get(holder)
-            .filter(|node| may_hold(selector, node))?;
+            .filter(|node| eligible(selector, node))?;
         Some(holder)
     }
 
@@ -216,7 +249,7 @@ impl Control {
         place: Option<&NodeName>,
         has_room: impl Fn(&Node) -> bool,
     ) -> Vec<NodeName> {
-        let eligible = self.nodes.values().filter(|node| may_hold(selector, node));
+        let eligible = self.nodes.values().filter(|node| eligible(selector, node));
         let room = |name: &NodeName| self.nodes.get(name).is_some_and(&has_room);
         let mut order = placement::rank(pool, *ip, place, eligible, room);
         order.truncate(CANDIDATES);
@@ -242,9 +275,4 @@ struct Ranked<'a> {
     entry: &'a Entry,
     grant: &'a Grant,
     selector: &'a Selector,
-}
-
-/// Whether a node may hold addresses of a pool with this selector at all.
-fn may_hold(selector: &Selector, node: &Node) -> bool {
-    node.max_egress_ips > 0 && placement::eligible(selector, node)
 }

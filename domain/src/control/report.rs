@@ -125,7 +125,8 @@ impl EgressFact {
 
 /// Whether the operator is to fill in the IP: the user has not.
 fn is_operators_choice(fact: &EgressFact) -> bool {
-    fact.ip.is_none() || fact.ip_writer == Writer::Operator
+    let is_absent = fact.ip.is_none() && !fact.is_ip_illegible;
+    is_absent || fact.ip_writer == Writer::Operator
 }
 
 /// Whether the conditions stand there already.

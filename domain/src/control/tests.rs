@@ -27,6 +27,7 @@ fn egress(name: &str, created: i64) -> EgressFact {
         has_finalizer: false,
         pool: Some("prod".into()),
         ip: None,
+        is_ip_illegible: false,
         ip_writer: Writer::User,
         problems: None,
         status: EgressStatus::default(),

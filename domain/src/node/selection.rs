@@ -85,10 +85,7 @@ impl Selection {
         let mut touched = self.remove_egress(&egress.name);
         let (precedence, applied_to) = &rule;
         for (name, pod) in &self.pods {
-            let Some(namespace) = self.namespaces.get(&name.namespace) else {
-                continue;
-            };
-            if applied_to.selects(&pod.labels, namespace) {
+            if applied_to.selects(&pod.labels, self.namespaces.get(&name.namespace)) {
                 self.choices
                     .entry(name.clone())
                     .or_default()
@@ -189,20 +186,18 @@ impl Selection {
         pods.flat_map(|pod| pod.addresses.iter().copied()).collect()
     }
 
-    /// Matches a Pod against every Egress; while its namespace is not known, none selects it.
+    /// Matches a Pod against every Egress.
     fn match_pod(&mut self, name: &PodName) {
         let Some(pod) = self.pods.get(name) else {
             return;
         };
         let namespace = self.namespaces.get(&name.namespace);
-        let choices = namespace.map(|namespace| {
-            self.egresses
-                .values()
-                .filter(|(_, applied_to)| applied_to.selects(&pod.labels, namespace))
-                .map(|(precedence, _)| precedence.clone())
-                .collect()
-        });
-        self.choices
-            .insert(name.clone(), choices.unwrap_or_default());
+        let choices = self
+            .egresses
+            .values()
+            .filter(|(_, applied_to)| applied_to.selects(&pod.labels, namespace))
+            .map(|(precedence, _)| precedence.clone())
+            .collect();
+        self.choices.insert(name.clone(), choices);
     }
 }

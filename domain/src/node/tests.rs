@@ -86,6 +86,7 @@ fn egress(name: &str, egress_ip: &str) -> EgressFact {
             except: Vec::new(),
             bandwidth: None,
         },
+        is_allocated: true,
         candidates: ["b", "c", "d"].map(NodeName::from).to_vec(),
         reported: None,
     }
@@ -102,6 +103,7 @@ impl EgressFact {
         self.reported = Some(Holding {
             node: node.into(),
             egress_ip,
+            generation: self.egress.generation,
         });
         self
     }
@@ -255,6 +257,36 @@ fn an_ip_that_the_operator_has_given_no_node_is_not_in_force() {
 }
 
 #[test]
+fn an_ip_that_the_operator_has_not_accepted_yet_is_not_in_force_and_disturbs_who_has_it() {
+    let mut world = World::new();
+    world.apply(egress("a", "10.0.0.9").reported("b").fact());
+    world.apply(
+        egress("z", "10.0.0.8")
+            .selecting(Some("app=other"), None)
+            .reported("a")
+            .candidates("a b")
+            .fact(),
+    );
+    assert!(
+        world
+            .datapath()
+            .contains(&"answers for 10.0.0.8".to_owned())
+    );
+    let mut wish = egress("z", "10.0.0.9")
+        .selecting(Some("app=other"), None)
+        .candidates("a b");
+    wish.is_allocated = false;
+    wish.reported = Some(Holding {
+        node: "a".into(),
+        egress_ip: Some(ip("10.0.0.8")),
+        generation: 1,
+    });
+    world.apply(wish.fact());
+    let expected = ["10.244.1.10 through 10.0.0.9", "10.0.0.9 at 10.10.0.2"];
+    assert_eq!(world.datapath(), expected);
+}
+
+#[test]
 fn the_first_candidate_takes_over_from_a_dead_holder_without_the_api() {
     let mut world = World::new();
     world.apply(
@@ -340,6 +372,17 @@ fn a_static_ip_on_a_link_of_this_node_is_translated_but_neither_guarded_nor_assu
 }
 
 #[test]
+fn a_static_ip_on_a_node_that_is_not_in_the_cluster_is_nobodys() {
+    let mut world = World::new();
+    world.apply(egress("a", "192.0.2.1").fixed().fact());
+    world.apply(Fact::LocalAddresses(BTreeSet::from([ip("192.0.2.1")])));
+    assert_eq!(world.reports().len(), 1);
+    world.apply(Fact::NodeGone("a".into()));
+    assert_eq!(world.reports(), []);
+    assert_eq!(world.datapath(), ["10.244.1.10 through 192.0.2.1"]);
+}
+
+#[test]
 fn a_static_ip_that_the_user_takes_away_is_let_go() {
     let mut world = World::new();
     world.apply(Fact::LocalAddresses(BTreeSet::from([ip("10.10.0.50")])));
@@ -366,6 +409,90 @@ fn two_static_egresses_may_share_an_ip() {
         world.datapath(),
         ["10.244.1.11 here as 10.10.0.1", "gateway of 10.10.0.1"]
     );
+}
+
+/// What agents and operators of other versions, or users around the schema, may have made of an Egress.
+fn unusable(name: &str, deleting: bool) -> UnusableEgress {
+    let EgressFact {
+        egress, candidates, ..
+    } = egress(name, "10.10.0.11").candidates("a b");
+    UnusableEgress {
+        name: egress.name,
+        uid: egress.uid,
+        created: 0,
+        deleting,
+        applied_to: Some(egress.applied_to),
+        candidates,
+        reported: Some(Holding {
+            node: "a".into(),
+            egress_ip: Some(ip("10.10.0.11")),
+            generation: 1,
+        }),
+    }
+}
+
+#[test]
+fn an_egress_that_becomes_unusable_stays_in_force_as_it_was_until_it_is_deleted() {
+    let mut world = World::new();
+    world.apply(
+        egress("web", "10.10.0.11")
+            .candidates("a b")
+            .reported("a")
+            .fact(),
+    );
+    let before = world.datapath();
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", false))));
+    assert_eq!(world.datapath(), before);
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", true))));
+    assert_eq!(world.datapath(), Vec::<String>::new());
+    assert_eq!(world.reports(), [Report::LetGo]);
+}
+
+#[test]
+fn pods_of_an_egress_that_was_never_usable_are_dropped_and_its_holder_lets_go() {
+    let mut world = World::new();
+    world.apply(Fact::EgressUnusable(Box::new(unusable("web", false))));
+    assert_eq!(world.datapath(), ["10.244.1.10 dropped"]);
+    assert_eq!(world.reports(), [Report::LetGo]);
+}
+
+#[test]
+fn pods_of_one_that_shared_a_static_ip_follow_when_the_other_is_deleted() {
+    let mut world = World::new();
+    world.apply(Fact::LocalAddresses(BTreeSet::from([ip("192.0.2.1")])));
+    world.apply(
+        egress("one", "192.0.2.1")
+            .selecting(Some("app=other"), None)
+            .fixed()
+            .reported("a")
+            .fact(),
+    );
+    world.apply(egress("two", "192.0.2.1").fixed().reported("b").fact());
+    assert!(
+        world
+            .datapath()
+            .contains(&"10.244.1.10 here as 192.0.2.1".to_owned())
+    );
+    world.apply(Fact::EgressGone("one".into()));
+    let expected = ["10.244.1.10 through 192.0.2.1", "192.0.2.1 at 10.10.0.2"];
+    assert_eq!(world.datapath(), expected);
+}
+
+#[test]
+fn a_pod_of_a_namespace_that_is_not_known_yet_is_selected_where_the_namespace_does_not_matter() {
+    let mut world = World::new();
+    world.apply(egress("any", "10.10.0.11").fact());
+    world.apply(
+        egress("one", "10.10.0.12")
+            .selecting(None, Some("env=prod"))
+            .fact(),
+    );
+    world.apply(pod("new/web", "10.244.1.11", "app=web"));
+    let way = world
+        .datapath()
+        .into_iter()
+        .find(|line| line.starts_with("10.244.1.11"));
+    assert_eq!(way.as_deref(), Some("10.244.1.11 through 10.10.0.11"));
 }
 
 #[test]
@@ -463,6 +590,7 @@ fn a_holder_that_changes_its_ip_reports_the_new_one() {
     moved.reported = Some(Holding {
         node: "a".into(),
         egress_ip: Some(ip("10.10.0.11")),
+        generation: 1,
     });
     world.apply(moved.fact());
     assert_eq!(world.reports(), [Report::Holds(ip("10.10.0.12"))]);

@@ -19,13 +19,27 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// The egress IP in force: a pooled one only once the operator has given it nodes.
+    /// The egress IP in force: a pooled one only once the operator has accepted it and given it nodes.
     pub(super) fn egress_ip(&self) -> Option<IpAddr> {
         let EgressFact {
-            egress, candidates, ..
+            egress,
+            is_allocated,
+            candidates,
+            ..
         } = &self.fact;
-        let in_force = !egress.deleting && (egress.is_static() || !candidates.is_empty());
+        let is_granted = *is_allocated && !candidates.is_empty();
+        let in_force = !egress.deleting && (egress.is_static() || is_granted);
         egress.spec_ip().filter(|_| in_force)
+    }
+
+    /// Whether this is the same Egress, and its status names nobody new.
+    pub(super) fn is_followed_by(&self, fact: &EgressFact) -> bool {
+        let place = |fact: &EgressFact| {
+            let reported = fact.reported.as_ref();
+            reported.map(|reported| (reported.node.clone(), reported.egress_ip))
+        };
+        let is_same = self.fact.egress.uid == fact.egress.uid;
+        is_same && (fact.reported.is_none() || place(&self.fact) == place(fact))
     }
 
     pub(super) fn holding(&self) -> Option<Holding> {
@@ -33,6 +47,7 @@ impl Tracked {
         Some(Holding {
             node,
             egress_ip: self.egress_ip(),
+            generation: self.fact.egress.generation,
         })
     }
 }

@@ -159,6 +159,7 @@ fn holding(node: &str, last_byte: u8) -> Holding {
     Holding {
         node: node.into(),
         egress_ip: Some([10, 10, 0, last_byte].into()),
+        generation: 1,
     }
 }
 
@@ -170,6 +171,11 @@ fn a_node_reports_what_it_holds_until_the_status_says_it() {
     assert_eq!(report(&me, Some(&mine), Some(&holding("b", 11))), holds);
     assert_eq!(report(&me, Some(&mine), Some(&holding("a", 12))), holds);
     assert_eq!(report(&me, Some(&mine), Some(&mine)), None);
+    let of_an_older_spec = Holding {
+        generation: 0,
+        ..mine.clone()
+    };
+    assert_eq!(report(&me, Some(&mine), Some(&of_an_older_spec)), holds);
 }
 
 #[test]

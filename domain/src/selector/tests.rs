@@ -79,7 +79,7 @@ fn selected(pods: Option<Selector>, namespaces: Option<Selector>) -> [bool; 4] {
     let applied_to = AppliedTo { pods, namespaces };
     let (web, db) = (labels(&[("app", "web")]), labels(&[("app", "db")]));
     [(&web, &web), (&web, &db), (&db, &web), (&db, &db)]
-        .map(|(pod, namespace)| applied_to.selects(pod, namespace))
+        .map(|(pod, namespace)| applied_to.selects(pod, Some(namespace)))
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) fn egress(object: &Egress) -> EgressFact {
         has_finalizer: has_finalizer(meta, EGRESS_FINALIZER),
         pool,
         ip,
+        is_ip_illegible: ip.is_none() && object.spec.egress_ip.is_some(),
         ip_writer: ip_writer(meta),
         problems,
         status: object.status.as_ref().map(status).unwrap_or_default(),

@@ -40,13 +40,28 @@ async fn told_of(
 }
 
 #[tokio::test]
-async fn an_egress_that_does_not_decode_is_skipped_and_the_others_are_told() {
+async fn an_egress_that_does_not_decode_hides_no_other() {
     let items = json!([
         {"metadata": {"name": "bad", "resourceVersion": "1"}, "spec": 7},
         {"metadata": {"name": "good", "resourceVersion": "1"}, "spec": {"appliedTo": {}}},
     ]);
     let lines = told_of(&items, |client, sink| tokio::spawn(egresses(client, sink))).await;
-    assert_eq!(lines, [r#"Some("good")"#]);
+    assert_eq!(lines, [r#"Some("bad")"#, r#"Some("good")"#]);
+}
+
+#[test]
+fn of_an_egress_that_does_not_decode_its_address_and_its_holder_are_known_and_what_is_wrong() {
+    let object = json!({"metadata": {"name": "web", "finalizers": ["egret.dev/egress-ip"]},
+        "spec": {"appliedTo": {}, "egressIP": "10.0.0.1", "externalIPPool": "prod", "priority": "high"},
+        "status": {"egressIP": "10.0.0.1", "egressNode": "node-1"}});
+    let Message::Egress(Fact::Egress(fact), _) = malformed_egress(&object, "no") else {
+        panic!("nothing is told")
+    };
+    assert_eq!(fact.problems.as_deref(), Some("no"));
+    assert_eq!(fact.ip, Some("10.0.0.1".parse().unwrap()));
+    assert_eq!(fact.pool, Some("prod".into()));
+    assert_eq!(fact.status.node, Some("node-1".into()));
+    assert!(fact.has_finalizer);
 }
 
 #[tokio::test]

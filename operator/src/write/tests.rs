@@ -49,10 +49,6 @@ async fn the_ip_and_the_finalizer_are_applied_together_under_the_operators_name(
         line.starts_with(path) && line.ends_with("&fieldManager=egret-operator"),
         "{line}"
     );
-    assert!(
-        !line.contains("force"),
-        "what the user has written must win: {line}"
-    );
     assert_eq!(kind, "application/apply-patch+yaml");
     assert_eq!(
         body,
@@ -60,6 +56,24 @@ async fn the_ip_and_the_finalizer_are_applied_together_under_the_operators_name(
             "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "finalizers": [EGRESS_FINALIZER]},
             "spec": {"egressIP": "10.10.0.11"}})
     );
+}
+
+/// A client may own an empty string there.
+#[tokio::test]
+async fn an_ip_is_forced_only_where_the_object_as_it_was_read_has_none() {
+    let own = |ip: Option<&str>| EgressWrite::Own {
+        finalizer: true,
+        ip: ip.map(|ip| ip.parse().unwrap()),
+    };
+    let (line, _, body) = sent(own(Some("10.10.0.11")), egress(&json!(null))).await;
+    assert!(line.contains("force=true"), "{line}");
+    assert_eq!(body["metadata"]["resourceVersion"], "7");
+    let mut given = egress(&json!(null));
+    given.spec.egress_ip = Some("10.10.0.12".to_owned());
+    for ip in [None, Some("10.10.0.12")] {
+        let (line, ..) = sent(own(ip), given.clone()).await;
+        assert!(!line.contains("force"), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -183,7 +183,7 @@ fn a_list_that_breaks_off_deletes_nothing() {
             namespace: Some("ns".to_owned()),
             ..ObjectMeta::default()
         };
-        DeserializeGuard(Ok(ConfigMap {
+        Guarded(Ok(ConfigMap {
             metadata: meta,
             ..ConfigMap::default()
         }))

@@ -1,5 +1,10 @@
+use axum::http::Response;
 use egret_domain::problem::Problem;
-use serde_json::{Value, json};
+use egret_runtime::ready::Readiness;
+use http::Request;
+use kube::client::Body;
+use serde_json::json;
+use tower_test::mock::pair;
 
 use super::*;
 
@@ -53,4 +58,29 @@ fn what_came_while_nothing_was_there_is_not_taken_for_gone() {
     cache.note(stored("a"));
     cache.note_unless_overtaken(&object, event, Fact::EgressGone("web".into()));
     assert!(is_used(&cache, "a"));
+}
+
+#[tokio::test]
+async fn all_that_a_list_has_is_known_before_the_list_is_done() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let (cache, readiness) = (Cache::default(), Readiness::default());
+    let ready = readiness.wait_for("the list");
+    let following = cache
+        .clone()
+        .follow_egresses(Client::new(service, "default"), ready);
+    let following = tokio::spawn(following);
+    let (_, send) = server.next_request().await.expect("a list");
+    let items = json!([
+        {"metadata": {"name": "web"}, "spec": {"appliedTo": {}, "externalIPPool": "a"}},
+        {"metadata": {"name": "odd"}, "spec": {"appliedTo": 7, "externalIPPool": "b"}},
+    ]);
+    let list = json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string();
+    send.send_response(Response::new(Body::from(list.into_bytes())));
+    while !readiness.awaited().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_used(&cache, "a"));
+    // What is malformed has its pool and its address all the same.
+    assert!(is_used(&cache, "b"));
+    following.abort();
 }

@@ -120,15 +120,15 @@ fn a_selector_of_pods_and_one_of_namespaces_are_kept_apart() {
     .unwrap();
     let parsed = applied_to("a", &given).unwrap();
     let labels = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
-    assert!(parsed.selects(&labels("app", "web"), &labels("env", "prod")));
-    assert!(!parsed.selects(&labels("env", "prod"), &labels("app", "web")));
+    assert!(parsed.selects(&labels("app", "web"), Some(&labels("env", "prod"))));
+    assert!(!parsed.selects(&labels("env", "prod"), Some(&labels("app", "web"))));
 }
 
 #[test]
 fn no_selector_at_all_selects_nothing_and_an_empty_one_all() {
     let parse = |yaml: &str| applied_to("a", &serde_saphyr::from_str(yaml).unwrap()).unwrap();
-    assert!(!parse("{}").selects(&Labels::new(), &Labels::new()));
-    assert!(parse("podSelector: {}").selects(&Labels::new(), &Labels::new()));
+    assert!(!parse("{}").selects(&Labels::new(), Some(&Labels::new())));
+    assert!(parse("podSelector: {}").selects(&Labels::new(), Some(&Labels::new())));
 }
 
 #[test]

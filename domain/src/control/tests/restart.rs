@@ -66,3 +66,22 @@ fn ips_of_a_pool_that_cannot_be_read_stay_where_they_are() {
     assert_eq!(cluster.ip_of("a"), Some(ip("10.10.0.11")));
     assert_eq!(cluster.allocated("b"), "False PoolInvalid");
 }
+
+#[test]
+fn candidates_of_a_pool_that_has_become_invalid_stay_listed_over_a_restart() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.agents_act("a");
+    let listed = cluster.world.egress("a").status.candidates.clone();
+    assert!(!listed.is_empty());
+    cluster.edit_pool("prod", |pool| {
+        pool.spec = Err("spec.ipRanges: is wrong".to_owned());
+    });
+    cluster.restart();
+    assert_eq!(cluster.world.egress("a").status.candidates, listed);
+    assert_eq!(cluster.ready("a"), "True Assigned");
+    cluster.remove_node(listed[1].as_str());
+    assert_eq!(
+        cluster.world.egress("a").status.candidates.len(),
+        listed.len() - 1
+    );
+}
