@@ -2,6 +2,7 @@
 //!
 //! Owns the start of the process. Never does any of the work.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use egret_runtime::client::{self, connect};
 use egret_runtime::process::{self, Process};
 use kube::Client;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::cache::Cache;
@@ -49,32 +51,46 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         client: client.clone(),
         metrics: Metrics::registered(&mut process.metrics),
     };
-    follow(process, &client, &sources.cache);
-    follow_certificate(process, client, args.namespace.clone(), served);
-    let shutdown = process.tasks.shutdown();
-    let serving = serve(listener, router(sources), tls, shutdown);
-    process.tasks.spawn("server", serving);
+    // What is answered to the last is answered from what is known by then.
+    let answered = CancellationToken::new();
+    follow(process, &client, &sources.cache, &answered);
+    let ready = process.readiness.wait_for("a certificate");
+    let namespace = args.namespace.clone();
+    let following = async move { certificate::follow(client, &namespace, served, ready).await };
+    let tasks = &mut process.tasks;
+    tasks.spawn("certificate", until(&answered, following));
+    let serving = serve(listener, router(sources), tls, tasks.shutdown());
+    tasks.spawn("server", async move {
+        let _last = answered.drop_guard();
+        serving.await
+    });
     Ok(())
 }
 
-fn follow(process: &mut Process, client: &Client, cache: &Cache) {
+fn follow(process: &mut Process, client: &Client, cache: &Cache, end: &CancellationToken) {
     let (tasks, readiness) = (&mut process.tasks, &process.readiness);
     let cache = || (cache.clone(), client.clone());
     let ((egresses, client), ready) = (cache(), readiness.wait_for("the list of Egresses"));
-    tasks.spawn_until_shutdown("egresses", egresses.follow_egresses(client, ready));
+    tasks.spawn(
+        "egresses",
+        until(end, egresses.follow_egresses(client, ready)),
+    );
     let ((pools, client), ready) = (cache(), readiness.wait_for("the list of pools"));
-    tasks.spawn_until_shutdown("pools", pools.follow_pools(client, ready));
+    tasks.spawn("pools", until(end, pools.follow_pools(client, ready)));
     let ((nodes, client), ready) = (cache(), readiness.wait_for("the list of nodes"));
-    tasks.spawn_until_shutdown("nodes", nodes.follow_nodes(client, ready));
+    tasks.spawn("nodes", until(end, nodes.follow_nodes(client, ready)));
     let ((reports, client), ready) = (cache(), readiness.wait_for("the list of nodes' reports"));
-    tasks.spawn_until_shutdown("reports", reports.follow_reports(client, ready));
+    tasks.spawn("reports", until(end, reports.follow_reports(client, ready)));
 }
 
-fn follow_certificate(process: &mut Process, client: Client, namespace: String, served: Served) {
-    let ready = process.readiness.wait_for("a certificate");
-    process
-        .tasks
-        .spawn_until_shutdown("certificate", async move {
-            certificate::follow(client, &namespace, served, ready).await;
-        });
+/// A task without an end of its own.
+fn until<T: Future<Output = ()> + Send>(
+    end: &CancellationToken,
+    task: T,
+) -> impl Future<Output = Result<(), Infallible>> + Send + use<T> {
+    let end = end.clone();
+    async move {
+        end.run_until_cancelled_owned(task).await;
+        Ok(())
+    }
 }

@@ -25,7 +25,6 @@ impl Nodes {
 
     pub(super) fn remove(&mut self, name: &NodeName) {
         self.nodes.remove(name);
-        self.subnets.remove(name);
     }
 
     pub(super) fn set_subnets(&mut self, name: NodeName, subnets: Vec<Cidr>) {
