@@ -101,7 +101,7 @@ where
     K::DynamicType: Default,
 {
     if let Some(current) = current
-        && is_applied(current.meta(), &serde_json::to_value(current)?, wanted, how)
+        && is_as_wanted(current, wanted, how)?
     {
         return Ok(None);
     }
@@ -117,6 +117,19 @@ where
         }
     };
     within_limit(write).await.map(Some)
+}
+
+/// Whether applying this to an object that was read would change nothing: see [`apply`].
+pub fn is_as_wanted<K>(current: &K, wanted: &Value, how: How) -> Result<bool, Error>
+where
+    K: Resource + Serialize,
+{
+    Ok(is_applied(
+        current.meta(),
+        &serde_json::to_value(current)?,
+        wanted,
+        how,
+    ))
 }
 
 /// Bounds the time of one request.
