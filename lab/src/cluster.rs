@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::control::{NetRequest, NodeStatus, PodRequest, Reply, Request, Status};
 use crate::control_plane;
+use crate::endpoints;
 use crate::kubelet::{Kubelet, PowerError};
 use crate::netns::CommandError;
 use crate::partition::{Partition, Sides};
@@ -96,6 +97,12 @@ impl Cluster {
     pub fn run_on(&mut self, node: NodeId, launch: Launch) {
         let name = launch.name.clone();
         self.adopt(&name, Some(node), Process::keep(launch));
+    }
+
+    /// Starts to list the webhook's replicas, which are on these nodes.
+    pub fn list_webhook(&self, nodes: Vec<NodeId>) {
+        let powered = self.kubelet.powered.clone();
+        tokio::spawn(endpoints::follow(self.client.clone(), nodes, powered));
     }
 
     /// Does what was asked; a refusal is an answer in words.

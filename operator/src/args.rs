@@ -17,7 +17,13 @@ pub struct Args {
     #[arg(long, env = "POD_NAMESPACE", default_value = "egret-system")]
     pub namespace: String,
     /// How long a certificate of the webhook is valid, from 30s to 3650d. It is renewed when a third of that is left.
-    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = lifetime)]
+    #[arg(
+        long,
+        env = "EGRET_CERTIFICATE_LIFETIME",
+        value_name = "TIME",
+        default_value = "90d",
+        value_parser = lifetime
+    )]
     pub certificate_lifetime: SignedDuration,
     /// What every process has.
     #[command(flatten)]
