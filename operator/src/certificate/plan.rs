@@ -208,9 +208,12 @@ fn usable_leaf<'a>(
     seen: &'a Observed,
     authority: &Authority,
 ) -> Result<&'a Leaf, Step> {
+    let is_trusted = |leaf: &Leaf| authority.bundle().any(|root| root.der == leaf.signed_by);
     let valid = seen.leaf.as_ref().filter(|leaf| leaf.validity.is_at(now));
-    // Without a valid one nothing can get worse.
-    let leaf = valid.ok_or(Step::IssueLeaf)?;
+    // Without a valid one that is trusted nothing can get worse.
+    let leaf = valid
+        .filter(|leaf| is_trusted(leaf))
+        .ok_or(Step::IssueLeaf)?;
     if leaf.signed_by != authority.root.der {
         return Err(change_over(now, seen));
     }

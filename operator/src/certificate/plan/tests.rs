@@ -375,3 +375,99 @@ fn through_a_year_of_renewals_what_is_served_is_always_trusted_and_valid() {
     assert!((100..200).contains(&authorities), "{authorities}");
     assert!(steps < 3000, "{steps}");
 }
+
+/// Notes since when the authority is trusted, as whoever reads does.
+fn note_trust(now: Timestamp, seen: &mut Observed) {
+    if let (Some(authority), Registration::Present { trusted, .. }) =
+        (&seen.authority, &seen.registration)
+        && trusted.contains(&authority.root)
+    {
+        seen.trusted_since.get_or_insert(now);
+    }
+}
+
+/// Every combination of what there may be of each part at this time.
+fn all_kinds(now: i64) -> Vec<Observed> {
+    let (current, former, stranger) = (
+        root("current", now - 30, now + 60),
+        root("former", now - 80, now + 10),
+        root("stranger", now - 1, now + 89),
+    );
+    let authorities = [
+        None,
+        Some(authority(&current, &[])),
+        Some(authority(&current, std::slice::from_ref(&former))),
+        // Due.
+        Some(authority(&former, &[])),
+    ];
+    let leaves = [
+        None,
+        Some(leaf(&current, now - 1, &[])),
+        Some(leaf(&former, now - 1, std::slice::from_ref(&former))),
+        // Due, expired, and not valid yet.
+        Some(leaf(&current, now - 25, std::slice::from_ref(&current))),
+        Some(leaf(&current, now - 40, std::slice::from_ref(&current))),
+        Some(leaf(&current, now + 1, std::slice::from_ref(&current))),
+    ];
+    let registrations = [
+        Registration::Absent,
+        present(&[], false),
+        present(&[former, stranger.clone()], false),
+        present(&[current.clone(), stranger], false),
+        present(std::slice::from_ref(&current), true),
+    ];
+    let answers = [
+        None,
+        Some(replicas(&current, at(now), 2, 0)),
+        Some(replicas(&current, at(now), 2, 2)),
+    ];
+    let mut all = Vec::new();
+    for authority in &authorities {
+        for leaf in &leaves {
+            for registration in &registrations {
+                all.extend(answers.iter().map(|replicas| Observed {
+                    authority: authority.clone(),
+                    leaf: leaf.clone(),
+                    registration: registration.clone(),
+                    trusted_since: None,
+                    replicas: replicas.clone(),
+                }));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn from_every_disorder_there_is_a_short_way_to_one_authority_one_certificate_and_a_right_registration()
+ {
+    for start in all_kinds(1000) {
+        let (mut now, mut seen, mut made) = (at(1000), start.clone(), 0);
+        let is_settled = |seen: &Observed| {
+            let authority = seen
+                .authority
+                .as_ref()
+                .is_some_and(|one| one.previous.is_empty());
+            authority
+                && matches!(
+                    &seen.registration,
+                    Registration::Present { is_right: true, .. }
+                )
+        };
+        for _ in 0..16 {
+            note_trust(now, &mut seen);
+            match plan(now, &seen) {
+                Step::Rest { .. } if is_settled(&seen) => break,
+                Step::Rest { until } => now = until,
+                step => carry_out(now, step, &mut seen, &mut made),
+            }
+        }
+        let Step::Rest { until } = plan(now, &seen) else {
+            panic!("no rest from {start:?}: {seen:?}");
+        };
+        assert!(is_settled(&seen) && until > now, "from {start:?}: {seen:?}");
+        let (authority, leaf) = (seen.authority.unwrap(), seen.leaf.unwrap());
+        assert_eq!(leaf.signed_by, authority.root.der);
+        assert_eq!(leaf.bundle, [authority.root.der]);
+    }
+}
