@@ -67,6 +67,7 @@ fn the_manifests_are_accepted_and_each_account_may_do_only_its_own() {
         (WEBHOOK, "list", "secrets"),
         (WEBHOOK, "update", "secrets/egret-webhook-tls"),
         (WEBHOOK, "patch", "egresses.crd.antrea.io"),
+        (WEBHOOK, "create", "egresses.crd.antrea.io"),
         (AGENT, "get", "secrets/egret-ca"),
         (AGENT, "get", "secrets/egret-webhook-tls"),
     ] {
