@@ -33,7 +33,7 @@ pub enum Problem {
     /// The replicas could not be asked.
     #[error("the webhook's replicas could not be asked")]
     Tls(#[from] rustls::Error),
-    /// Nowhere to put them.
+    /// Nowhere to put them, or not for long.
     #[error(
         "there is no namespace {0}: apply config/default, or say with --namespace where Egret is"
     )]

@@ -88,10 +88,12 @@ impl Store {
         })
     }
 
+    /// A namespace that is going takes no new objects, and the registration is to go with it.
     fn home(&self, namespace: ObjectMeta) -> Option<Home> {
-        Some(Home {
+        let uid = namespace.uid?;
+        namespace.deletion_timestamp.is_none().then(|| Home {
             namespace: self.namespace.clone(),
-            uid: namespace.uid?,
+            uid,
         })
     }
 

@@ -217,6 +217,16 @@ async fn an_older_bundle_is_not_written_over_a_newer_one() {
 }
 
 #[tokio::test]
+async fn in_a_namespace_that_is_going_nothing_is_made() {
+    let api = Api::new();
+    api.edit("namespaces/egret-system", |one| {
+        one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    });
+    assert!(api.operator().settle().await.is_err());
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
 async fn without_its_namespace_nothing_is_made_and_the_message_says_what_to_do() {
     let api = Api::new();
     api.delete("namespaces/egret-system");
