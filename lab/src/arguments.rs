@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Kill, stop, continue or restart the operator.
     #[command(subcommand)]
     Operator(OnReplica),
-    /// Kill, stop, continue or restart the webhook.
+    /// Kill, stop, continue or restart the webhook; it is restarted one replica after the other.
     #[command(subcommand)]
     Webhook(OnReplica),
     /// Stop or start the API server; etcd keeps the objects.

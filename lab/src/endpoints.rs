@@ -37,32 +37,109 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// A replica that is stopped or cut off does not answer.
 const LIMIT: Duration = Duration::from_millis(500);
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
+/// How long a replica may take to leave the list, or to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
 const MANAGER: &str = "egret-lab";
 
-/// Lists the replicas on these nodes that are ready, for ever. Over the underlay, as the API server calls them: one that
-/// is cut off from it is not ready for it.
-pub async fn follow(client: Client, nodes: Vec<NodeId>, powered: watch::Receiver<Powered>) {
-    let mut listed = None;
-    loop {
-        let on: Vec<NodeId> = nodes
-            .iter()
-            .copied()
-            .filter(|node| powered.borrow().contains(node))
-            .collect();
-        let ready: BTreeSet<NodeId> = join_all(on.into_iter().map(if_ready))
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
-        if listed.as_ref() != Some(&ready) {
-            match tokio::time::timeout(WRITE_LIMIT, list(&client, &ready)).await {
-                Ok(Ok(())) => listed = Some(ready),
-                // The API server may be away on purpose: the next round tries again.
-                Ok(Err(error)) => eprintln!("the webhook's endpoints were not written: {error}"),
-                Err(_) => eprintln!("the webhook's endpoints were not written in time"),
-            }
+/// The nodes whose replica is listed.
+type Listed = BTreeSet<NodeId>;
+
+/// A handle on the list.
+#[derive(Debug)]
+pub struct Endpoints {
+    leaving: watch::Sender<Listed>,
+    listed: watch::Receiver<Listed>,
+}
+
+impl Endpoints {
+    /// Starts to list the replicas on these nodes that are ready. Over the underlay, as the API server calls them: one that
+    /// is cut off from it is not ready for it.
+    pub fn start(client: Client, nodes: Vec<NodeId>, powered: watch::Receiver<Powered>) -> Self {
+        let (leaving, told) = watch::channel(Listed::new());
+        let (publish, listed) = watch::channel(Listed::new());
+        let keeper = Lister {
+            client,
+            nodes,
+            powered,
+            leaving: told,
+            publish,
+        };
+        tokio::spawn(keeper.run());
+        Self { leaving, listed }
+    }
+
+    /// Does something that ends a replica, which is taken off the list before, as a Pod is that is deleted, and waits until
+    /// it is back.
+    pub async fn without<T>(&self, node: NodeId, work: impl Future<Output = T>) -> T {
+        if !self.listed.borrow().contains(&node) {
+            return work.await;
         }
+        self.leaving.send_modify(|leaving| _ = leaving.insert(node));
+        self.until(|listed| !listed.contains(&node)).await;
+        // The API server has to be told, and to finish what it has begun.
         tokio::time::sleep(ASK_EVERY).await;
+        let result = work.await;
+        self.leaving
+            .send_modify(|leaving| _ = leaving.remove(&node));
+        self.until(|listed| listed.contains(&node)).await;
+        result
+    }
+
+    /// Waits for a list like this, but not for ever: a replica may not come back.
+    async fn until(&self, is_so: impl FnMut(&Listed) -> bool) {
+        let mut listed = self.listed.clone();
+        // Too late or never: it is the replica's turn all the same.
+        let _ = tokio::time::timeout(PATIENCE, listed.wait_for(is_so)).await;
+    }
+}
+
+/// Keeps the list.
+struct Lister {
+    client: Client,
+    nodes: Vec<NodeId>,
+    powered: watch::Receiver<Powered>,
+    leaving: watch::Receiver<Listed>,
+    publish: watch::Sender<Listed>,
+}
+
+impl Lister {
+    async fn run(self) {
+        let mut last = None;
+        loop {
+            let ready: Listed = join_all(self.candidates().into_iter().map(if_ready))
+                .await
+                .into_iter()
+                .flatten()
+                .collect();
+            if last.as_ref() != Some(&ready) && self.list(&ready).await {
+                self.publish.send_replace(ready.clone());
+                last = Some(ready);
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    fn candidates(&self) -> Vec<NodeId> {
+        let (powered, leaving) = (self.powered.borrow(), self.leaving.borrow());
+        let nodes = self.nodes.iter().copied();
+        nodes
+            .filter(|node| powered.contains(node) && !leaving.contains(node))
+            .collect()
+    }
+
+    /// Writes the list; `false` if that has to be tried again.
+    async fn list(&self, ready: &Listed) -> bool {
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), EGRET_NAMESPACE);
+        let params = PatchParams::apply(MANAGER).force();
+        let slice = Patch::Apply(slice(ready));
+        let write = slices.patch(SLICE, &params, &slice);
+        match tokio::time::timeout(WRITE_LIMIT, write).await {
+            Ok(Ok(_)) => return true,
+            // The API server may be away on purpose.
+            Ok(Err(error)) => eprintln!("the webhook's endpoints were not written: {error}"),
+            Err(_) => eprintln!("the webhook's endpoints were not written in time"),
+        }
+        false
     }
 }
 
@@ -80,15 +157,7 @@ async fn is_ready(url: &str) -> bool {
     answer.is_ok_and(|body| body.starts_with(b"ready"))
 }
 
-async fn list(client: &Client, ready: &BTreeSet<NodeId>) -> Result<(), kube::Error> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), EGRET_NAMESPACE);
-    let params = PatchParams::apply(MANAGER).force();
-    let slice = Patch::Apply(slice(ready));
-    slices.patch(SLICE, &params, &slice).await?;
-    Ok(())
-}
-
-fn slice(ready: &BTreeSet<NodeId>) -> Value {
+fn slice(ready: &Listed) -> Value {
     let endpoint = |node: &NodeId| {
         json!({
             "addresses": [node.address().to_string()],

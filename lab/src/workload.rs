@@ -15,6 +15,8 @@ use crate::topology::NodeId;
 /// How long a SIGTERM may take before SIGKILL follows, as in a Pod.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The name of all replicas of the webhook.
+pub const WEBHOOK: &str = "webhook";
 /// Where a replica of the webhook says whether it is ready, on its node's address.
 pub const WEBHOOK_ADMIN_PORT: u16 = 9812;
 /// Replicas of the webhook, each on another node; fewer where there are fewer nodes.
@@ -32,7 +34,7 @@ pub fn operator_name(replica: u8) -> String {
 
 /// The name of a webhook replica's process; replicas count from 1.
 pub fn webhook_name(replica: u8) -> String {
-    format!("webhook/{replica}")
+    format!("{WEBHOOK}/{replica}")
 }
 
 /// The agent of a node.
