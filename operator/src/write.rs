@@ -4,7 +4,7 @@
 //! others may own too, by a patch that fails if the object has changed since it was read. Never decides, never tries
 //! again.
 
-use egret_crds::manager::OPERATOR as MANAGER;
+pub use egret_crds::manager::OPERATOR as MANAGER;
 use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Condition;
 use egret_domain::control::{EgressWrite, PoolWrite};
