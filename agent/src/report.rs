@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use egret_crds::EgressNode;
 use egret_domain::name::{EgressName, NodeName};
+use egret_domain::net::Cidr;
 use egret_domain::node::Index;
 use egret_runtime::apply::{How, Part, apply, within_limit};
 use jiff::Timestamp;
@@ -18,9 +19,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::kernel::{Error, links};
+
 const MANAGER: &str = "egret-agent";
 /// News are written at most this often.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// Of the networks that a node is in, more are not reported.
+const MOST_SUBNETS: usize = 64;
 
 /// What a node reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,15 +112,42 @@ async fn write_once(
         Some(object) => Some(object),
         None => apply(api, name, None, &json!({}), how(Part::Object)).await?,
     };
-    let wanted = wanted(object.as_ref(), address, report, Timestamp::now());
+    let subnets = subnets().await;
+    let wanted = wanted(object.as_ref(), address, &subnets, report, Timestamp::now());
     apply(api, name, object.as_ref(), &wanted, how(Part::Status))
         .await
         .map(drop)
 }
 
+/// The networks that this node is in, as texts.
+async fn subnets() -> Vec<String> {
+    match try_subnets().await {
+        Ok(subnets) => {
+            let shown = subnets.iter().take(MOST_SUBNETS);
+            shown.map(ToString::to_string).collect()
+        }
+        Err(error) => {
+            warn!(
+                error = egret_runtime::describe(&error),
+                "cannot tell which networks this node is in"
+            );
+            Vec::new()
+        }
+    }
+}
+
+async fn try_subnets() -> Result<BTreeSet<Cidr>, Error> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Socket)?;
+    let connection = tokio::spawn(connection);
+    let subnets = links::subnets(&handle).await;
+    connection.abort();
+    subnets
+}
+
 fn wanted(
     object: Option<&EgressNode>,
     address: IpAddr,
+    subnets: &[String],
     report: &NodeReport,
     now: Timestamp,
 ) -> Value {
@@ -126,6 +158,7 @@ fn wanted(
     json!({"status": {
         "version": env!("CARGO_PKG_VERSION"),
         "tunnelAddress": address.to_string(),
+        "subnets": subnets,
         "egressIPs": report.held.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "egressIPCount": report.held.len(),
         "pods": report.pods,

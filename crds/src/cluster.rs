@@ -3,6 +3,10 @@
 //! Owns what of a Node matters for placement. A field that cannot be read is as good as absent: the API server has
 //! checked these objects. Never writes them.
 
+use std::net::IpAddr;
+
+use egret_domain::net::Cidr;
+use egret_domain::node::ClusterNode;
 use egret_domain::placement;
 use k8s_openapi::api::core::v1::Node;
 
@@ -29,6 +33,34 @@ pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
         is_deleting: meta.deletion_timestamp.is_some(),
         ..placement::Node::linux(name, limit.unwrap_or(max_egress_ips))
     }
+}
+
+/// A node with its addresses; it may hold `max_egress_ips` unless it says otherwise itself.
+pub fn cluster_node(object: &Node, max_egress_ips: usize) -> ClusterNode {
+    let spec = object.spec.as_ref();
+    let listed = spec.and_then(|spec| spec.pod_cidrs.as_ref());
+    let single = spec.and_then(|spec| spec.pod_cidr.as_ref());
+    let mut pod_cidrs: Vec<Cidr> = (listed.into_iter().flatten().chain(single))
+        .filter_map(|cidr| cidr.parse().ok())
+        .collect();
+    pod_cidrs.sort();
+    pod_cidrs.dedup();
+    ClusterNode {
+        placement: node(object, max_egress_ips),
+        addresses: internal_ips(object),
+        pod_cidrs,
+    }
+}
+
+fn internal_ips(object: &Node) -> Vec<IpAddr> {
+    let addresses = object
+        .status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten());
+    addresses
+        .filter(|address| address.type_ == "InternalIP")
+        .filter_map(|address| address.address.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -62,5 +94,22 @@ mod tests {
     fn a_node_that_takes_no_new_pods_is_cordoned() {
         assert!(read(&json!({"metadata": {}, "spec": {"unschedulable": true}})).is_cordoned);
         assert!(!read(&json!({"metadata": {}, "spec": {}})).is_cordoned);
+    }
+
+    #[test]
+    fn a_nodes_other_addresses_are_not_its_internal_ones() {
+        let object = json!({
+            "metadata": {"name": "node-1", "labels": {"kubernetes.io/os": "linux"}},
+            "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"], "unschedulable": true},
+            "status": {"addresses": [
+                {"type": "Hostname", "address": "node-1"},
+                {"type": "ExternalIP", "address": "192.0.2.1"},
+                {"type": "InternalIP", "address": "10.10.0.101"},
+            ]},
+        });
+        let node = cluster_node(&serde_json::from_value(object).unwrap(), 255);
+        assert_eq!(node.addresses, ["10.10.0.101".parse::<IpAddr>().unwrap()]);
+        assert_eq!(node.pod_cidrs.len(), 1);
+        assert!(node.placement.is_cordoned && node.placement.is_linux);
     }
 }

@@ -50,6 +50,9 @@ pub struct EgressNodeStatus {
     /// The node address that other nodes send tunnelled packets to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel_address: Option<String>,
+    /// The networks that the node's own addresses are in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<String>,
     /// The tunnel's MTU in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<i32>,

@@ -4,9 +4,10 @@
 //! looks at other objects: whether a pool exists or an IP is taken is decided in [`egret_domain`].
 
 mod address;
-mod bandwidth;
+pub(crate) mod bandwidth;
 mod egress;
 mod label;
 mod metadata;
 mod pool;
+mod remark;
 mod selector;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::selector::LabelSelector;
 
+/// Marks, with the value `true`, the pool for Egresses that name neither an address nor a pool.
+pub const DEFAULT_POOL: &str = "egret.dev/is-default-pool";
+
 const ONE_RANGE: &str =
     "has(self.cidr) ? !has(self.start) && !has(self.end) : has(self.start) && has(self.end)";
 pub(crate) const NOT_ONE_RANGE: &str = "give either cidr, or both start and end";

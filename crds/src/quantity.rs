@@ -51,6 +51,19 @@ pub fn parse(text: &str) -> Result<u64, BadQuantity> {
     Ok(decimal.round_up())
 }
 
+/// The number as Kubernetes itself would write it in decimal: with the largest suffix that leaves a whole number.
+pub fn decimal_text(number: u64) -> String {
+    let suffixes = ["", "k", "M", "G", "T", "P", "E"];
+    let mut number = number;
+    for suffix in suffixes {
+        if number == 0 || !number.is_multiple_of(1_000) || suffix == "E" {
+            return format!("{number}{suffix}");
+        }
+        number /= 1_000;
+    }
+    number.to_string()
+}
+
 fn decimal(number: &str) -> Option<Decimal> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.len() + fraction.len() == 0 || fraction.contains('.') {

@@ -8,11 +8,9 @@
 //!
 //! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
 
-mod addresses;
 mod allocation;
 mod decision;
 mod fact;
-mod groups;
 mod placing;
 mod pools;
 mod report;
@@ -26,11 +24,11 @@ use std::net::IpAddr;
 pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 
-use self::addresses::Addresses;
-use self::groups::Groups;
 use self::placing::Places;
 use self::pools::Pools;
 use self::why::{Hindrance, Why};
+use crate::addresses::Addresses;
+use crate::groups::Groups;
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::placement::Node;
 

@@ -20,10 +20,15 @@ pub struct Precedence {
 impl Precedence {
     /// The place of this Egress.
     pub fn of(egress: &Egress) -> Self {
+        Self::new(egress.priority, egress.created, egress.name.clone())
+    }
+
+    /// The place of an Egress of which no more is known than this; `created` in Unix seconds.
+    pub fn new(priority: i32, created: i64, name: EgressName) -> Self {
         Self {
-            priority: Reverse(egress.priority),
-            created: egress.created,
-            name: egress.name.clone(),
+            priority: Reverse(priority),
+            created,
+            name,
         }
     }
 

@@ -44,8 +44,18 @@ pub struct PoolSpec {
 
 impl PoolSpec {
     /// All addresses inside its ranges, whether handed out or not.
-    fn bounds(&self) -> BTreeMap<Family, Numbers> {
-        by_family(self.ranges.iter().map(|range| range.bounds()))
+    pub fn bounds(&self) -> Bounds {
+        Bounds(by_family(self.ranges.iter().map(|range| range.bounds())))
+    }
+
+    /// The addresses that it hands out.
+    fn usable(&self) -> Bounds {
+        let mut families: BTreeMap<Family, Numbers> = BTreeMap::new();
+        for range in &self.ranges {
+            let family = families.entry(range.bounds().family()).or_default();
+            family.ranges_insert(range.usable());
+        }
+        Bounds(families).without(&Bounds(self.withheld()))
     }
 
     /// The subnet's router.
@@ -124,22 +134,60 @@ pub struct Subnet {
     pub vlan: Option<u16>,
 }
 
-/// The addresses that lie in ranges of both pools, IPv4 first, in ascending order and as few ranges as possible.
-/// Reserved and excluded addresses count too: two pools never share even these.
-pub fn overlaps(a: &PoolSpec, b: &PoolSpec) -> Vec<IpRange> {
-    let others = b.bounds();
-    let mut shared = Vec::new();
-    for (family, mine) in a.bounds() {
-        let both = others
-            .get(&family)
-            .map(|theirs| &mine & theirs)
-            .unwrap_or_default();
-        shared.extend(
-            both.ranges()
-                .filter_map(|run| IpRange::from_numbers(family, &run)),
-        );
+/// A set of addresses, those of a whole pool for example. Costs what its runs cost, however long they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bounds(BTreeMap<Family, Numbers>);
+
+impl Bounds {
+    /// Its addresses, IPv4 first, in ascending order and as few ranges as possible.
+    pub fn ranges(&self) -> Vec<IpRange> {
+        let runs = |(family, numbers): (&Family, &Numbers)| {
+            let ranges = numbers.ranges();
+            let family = *family;
+            ranges
+                .filter_map(|run| IpRange::from_numbers(family, &run))
+                .collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(runs).collect()
     }
-    shared
+
+    /// The addresses that are in both.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Self {
+        self.combined(other, |mine, theirs| mine & theirs)
+    }
+
+    /// Its addresses that the other lacks.
+    #[must_use]
+    fn without(&self, other: &Self) -> Self {
+        self.combined(other, |mine, theirs| mine - theirs)
+    }
+
+    fn combined(&self, other: &Self, how: impl Fn(&Numbers, &Numbers) -> Numbers) -> Self {
+        let nothing = Numbers::default();
+        let families = self.0.iter().map(|(family, mine)| {
+            let theirs = other.0.get(family).unwrap_or(&nothing);
+            (*family, how(mine, theirs))
+        });
+        Self(families.collect())
+    }
+}
+
+/// The addresses that lie in ranges of both pools. Reserved and excluded addresses count too: two pools never share
+/// even these.
+pub fn overlaps(a: &PoolSpec, b: &PoolSpec) -> Vec<IpRange> {
+    a.bounds().shared_with(&b.bounds()).ranges()
+}
+
+/// The addresses that one who has them loses when a pool is changed so: those that it no longer contains, and those
+/// that it no longer hands out.
+pub fn lost(before: &PoolSpec, after: &PoolSpec) -> Vec<IpRange> {
+    let outside = before.bounds().without(&after.bounds());
+    let withheld = before.usable().without(&after.usable());
+    let withheld_inside = withheld.without(&outside);
+    let mut lost = outside.ranges();
+    lost.extend(withheld_inside.ranges());
+    lost
 }
 
 fn by_family(ranges: impl Iterator<Item = IpRange>) -> BTreeMap<Family, Numbers> {

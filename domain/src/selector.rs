@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Labels = BTreeMap<String, String>;
 
 /// A label selector: every requirement must hold; without any, it selects everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// Two that say the same in another order are equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Selector {
-    requirements: Vec<Requirement>,
+    requirements: BTreeSet<Requirement>,
 }
 
 /// One requirement of a selector on one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
     /// The label is there and has one of these values.
     In(String, BTreeSet<String>),
@@ -57,7 +59,7 @@ impl Selector {
 }
 
 /// Which Pods an Egress selects.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AppliedTo {
     /// Pods with these labels.
     pub pods: Option<Selector>,
@@ -66,18 +68,20 @@ pub struct AppliedTo {
 }
 
 impl AppliedTo {
+    /// Whether it selects no Pod whatever there is.
+    pub fn is_nothing(&self) -> bool {
+        self.pods.is_none() && self.namespaces.is_none()
+    }
+
     /// Whether a Pod is selected: by both selectors where both are given, by none where none is. No selector selects a
     /// namespace that is not known (yet).
     pub fn selects(&self, pod: &Labels, namespace: Option<&Labels>) -> bool {
-        match (&self.pods, &self.namespaces) {
-            (None, None) => false,
-            (pods, namespaces) => {
-                pods.as_ref().is_none_or(|selector| selector.matches(pod))
-                    && namespaces.as_ref().is_none_or(|selector| {
-                        namespace.is_some_and(|labels| selector.matches(labels))
-                    })
-            }
-        }
+        let meets = |selector: &Option<Selector>, labels: Option<&Labels>| {
+            selector
+                .as_ref()
+                .is_none_or(|selector| labels.is_some_and(|labels| selector.matches(labels)))
+        };
+        !self.is_nothing() && meets(&self.pods, Some(pod)) && meets(&self.namespaces, namespace)
     }
 }
 

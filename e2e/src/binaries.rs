@@ -74,7 +74,12 @@ fn build(folder: &Path) -> Result<()> {
     cargo
         .current_dir(root())
         .args(["build", "--quiet", "--bins"]);
-    for package in ["egret-lab", "egret-operator", "egret-agent"] {
+    for package in [
+        "egret-lab",
+        "egret-operator",
+        "egret-webhook",
+        "egret-agent",
+    ] {
         cargo.args(["--package", package]);
     }
     if folder.ends_with("release") {

@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Kill, stop, continue or restart the operator.
     #[command(subcommand)]
     Operator(OnReplica),
-    /// Kill, stop, continue or restart the webhook.
+    /// Kill, stop, continue or restart the webhook; it is restarted one replica after the other.
     #[command(subcommand)]
     Webhook(OnReplica),
     /// Stop or start the API server; etcd keeps the objects.
@@ -95,7 +95,9 @@ pub(crate) enum Command {
     },
     /// Open a shell in the lab's root namespace, with KUBECONFIG set.
     Shell,
-    /// Print a log: operator, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
+    /// Print a log: operator, webhook, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
+    ///
+    /// `webhook` is all its replicas, one after the other; `webhook/2` is one of them.
     Logs {
         /// Which.
         #[arg(default_value = "lab")]
@@ -145,7 +147,7 @@ pub(crate) struct Up {
     /// How long the kernel keeps an egress IP without its agent.
     #[arg(long)]
     pub(crate) lease: Option<String>,
-    /// Do not start Egret's operator and agents, and do not apply its manifests.
+    /// Do not start Egret's operator, webhook and agents, and do not apply its manifests.
     #[arg(long)]
     pub(crate) without_egret: bool,
     /// The folder with etcd, kube-apiserver and kube-controller-manager (made by hack/tools/build).
@@ -154,7 +156,7 @@ pub(crate) struct Up {
     /// The folder with Egret's manifests.
     #[arg(long, env = "EGRET_LAB_CONFIG", default_value = "config")]
     pub(crate) config: PathBuf,
-    /// The folder with egret-operator and egret-agent; that of this program if not given.
+    /// The folder with egret-operator, egret-webhook and egret-agent; that of this program if not given.
     #[arg(long, env = "EGRET_LAB_BIN_DIR")]
     pub(crate) binaries: Option<PathBuf>,
 }

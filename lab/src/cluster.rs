@@ -17,13 +17,14 @@ use tokio::sync::Mutex;
 
 use crate::control::{NetRequest, NodeStatus, PodRequest, Reply, Request, Status};
 use crate::control_plane;
+use crate::endpoints::Endpoints;
 use crate::kubelet::{Kubelet, PowerError};
 use crate::netns::CommandError;
 use crate::partition::{Partition, Sides};
 use crate::process::{Launch, Order, OrderError, Process};
 use crate::spec::LabSpec;
 use crate::topology::{Endpoint, NodeId, PodKey};
-use crate::underlay;
+use crate::{underlay, workload};
 
 /// How long Pods may take to run or go.
 const POD_PATIENCE: Duration = Duration::from_mins(1);
@@ -71,6 +72,7 @@ pub struct Cluster {
     client: Client,
     kubelet: Kubelet,
     processes: BTreeMap<String, (Option<NodeId>, Process)>,
+    webhook: Option<Endpoints>,
     partition: Mutex<Partition>,
 }
 
@@ -83,6 +85,7 @@ impl Cluster {
             client,
             kubelet,
             processes: BTreeMap::new(),
+            webhook: None,
             partition,
         }
     }
@@ -96,6 +99,13 @@ impl Cluster {
     pub fn run_on(&mut self, node: NodeId, launch: Launch) {
         let name = launch.name.clone();
         self.adopt(&name, Some(node), Process::keep(launch));
+    }
+
+    /// Starts to list the webhook's replicas, which are on these nodes.
+    pub fn list_webhook(&mut self, nodes: Vec<NodeId>) {
+        let powered = self.kubelet.powered.clone();
+        let endpoints = Endpoints::start(self.client.clone(), nodes, powered);
+        self.webhook = Some(endpoints);
     }
 
     /// Does what was asked; a refusal is an answer in words.
@@ -274,13 +284,18 @@ impl Cluster {
         let mut chosen = Vec::new();
         for (found, (node, process)) in &self.processes {
             if found == name || found.starts_with(&below) {
-                chosen.push(self.reachable(*node).map(|()| process)?);
+                chosen.push(self.reachable(*node).map(|()| (*node, process))?);
             }
         }
         if chosen.is_empty() {
             return Err(ClusterError::NoProcess(name.to_owned()));
         }
-        all(chosen.into_iter().map(|process| process.order(order))).await
+        if let (Some(webhook), Order::Restart) = (&self.webhook, order)
+            && name.starts_with(workload::WEBHOOK)
+        {
+            return roll_out(webhook, &chosen).await;
+        }
+        all(chosen.into_iter().map(|(_, process)| process.order(order))).await
     }
 
     fn reachable(&self, node: Option<NodeId>) -> Result<(), ClusterError> {
@@ -324,6 +339,21 @@ impl Cluster {
             self.spec.nodes,
         ))
     }
+}
+
+/// Restarts one replica after the other, as a Deployment does.
+async fn roll_out(
+    webhook: &Endpoints,
+    replicas: &[(Option<NodeId>, &Process)],
+) -> Result<(), ClusterError> {
+    for (node, process) in replicas {
+        let restart = process.order(Order::Restart);
+        match node {
+            Some(node) => webhook.without(*node, restart).await?,
+            None => restart.await?,
+        }
+    }
+    Ok(())
 }
 
 /// Waits for all, then tells the first failure.

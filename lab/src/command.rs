@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         Command::Node(Node::On { node }) => ask(&home, &Request::Power { node, on: true }),
         Command::Agent(what) => agent(&home, &what),
         Command::Operator(what) => replica(&home, "operator", &what),
-        Command::Webhook(_) => bail!("this lab runs no webhook"),
+        Command::Webhook(what) => replica(&home, workload::WEBHOOK, &what),
         Command::Apiserver(what) => apiserver(&home, what),
         Command::Net(net) => cables(&home, net),
     }

@@ -39,7 +39,7 @@ pub enum Request {
         /// On or off.
         on: bool,
     },
-    /// Give an order to every process of this name or below it (`agent/node-1`, `operator`).
+    /// Give an order to every process of this name or below it (`agent/node-1`, `webhook`).
     Process {
         /// Which.
         name: String,

@@ -52,18 +52,21 @@ pub enum User {
     Admin,
     /// The operator's service account.
     Operator,
+    /// The webhook's service account.
+    Webhook,
     /// The agents' service account.
     Agent,
 }
 
 impl User {
-    const ALL: [Self; 3] = [Self::Admin, Self::Operator, Self::Agent];
+    const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Webhook, Self::Agent];
 
     /// The name of the user's files.
     pub fn file(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Operator => "operator",
+            Self::Webhook => "webhook",
             Self::Agent => "agent",
         }
     }
@@ -73,6 +76,7 @@ impl User {
         let account = match self {
             Self::Admin => return format!("{token},admin,admin,system:masters\n"),
             Self::Operator => "egret-operator",
+            Self::Webhook => "egret-webhook",
             Self::Agent => "egret-agent",
         };
         let user = format!("system:serviceaccount:{EGRET_NAMESPACE}:{account}");

@@ -13,6 +13,7 @@ pub mod control;
 pub mod control_plane;
 pub mod credentials;
 pub mod echo;
+pub mod endpoints;
 pub mod home;
 pub mod isolation;
 pub mod kubelet;

@@ -1,7 +1,8 @@
 //! What is applied to a fresh cluster before Egret's processes start.
 //!
 //! Owns the order: namespace, gossip key, then the kustomize folders, then waiting for the CRDs.
-//! The manifests themselves are those of `config/`, so each run exercises them.
+//! The manifests themselves are those of `config/`, so each run exercises them, but for the workloads: what they would
+//! run, the lab runs as processes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::credentials::{EGRET_NAMESPACE, User};
@@ -69,15 +71,18 @@ pub async fn prepare(client: &Client, gossip_key: &Path) -> Result<(), ManifestE
     Ok(())
 }
 
-/// Applies the lab's kustomize folders, then waits until the API serves their kinds.
+/// Applies the lab's kustomize folders but for workloads, then waits until the API serves their kinds.
 pub async fn apply(spec: &LabSpec, home: &Home) -> Result<(), ManifestError> {
+    let mut objects = String::new();
     for folder in &spec.manifests {
         let folder = folder.display().to_string();
-        kubectl(spec, home, &["apply", "--server-side", "-k", &folder]).await?;
+        let all = kubectl(spec, home, &["kustomize", &folder], "").await?;
+        objects.push_str(&without_workloads(&all));
     }
-    if spec.manifests.is_empty() {
+    if objects.is_empty() {
         return Ok(());
     }
+    kubectl(spec, home, &["apply", "--server-side", "-f", "-"], &objects).await?;
     let wait = [
         "wait",
         "--for=condition=Established",
@@ -85,26 +90,64 @@ pub async fn apply(spec: &LabSpec, home: &Home) -> Result<(), ManifestError> {
         "crd",
         "--all",
     ];
-    kubectl(spec, home, &wait).await
+    kubectl(spec, home, &wait, "").await.map(drop)
 }
 
-async fn kubectl(spec: &LabSpec, home: &Home, args: &[&str]) -> Result<(), ManifestError> {
-    let output = Command::new(&spec.kubectl)
+/// The objects of a text as kustomize writes it, each begun by a line of dashes.
+fn without_workloads(all: &str) -> String {
+    let objects = all.split("\n---\n");
+    let others = objects.filter(|object| !object.lines().any(|line| line == "kind: Deployment"));
+    others
+        .flat_map(|object| ["---\n", object.trim_end(), "\n"])
+        .collect()
+}
+
+/// Runs kubectl with this input; gives its output.
+async fn kubectl(
+    spec: &LabSpec,
+    home: &Home,
+    args: &[&str],
+    input: &str,
+) -> Result<String, ManifestError> {
+    let not_run = |source| ManifestError::Io {
+        path: spec.kubectl.clone(),
+        source,
+    };
+    let mut child = Command::new(&spec.kubectl)
         .args(args)
         .env("KUBECONFIG", home.kubeconfig(User::Admin.file()))
         .env("KUBECACHEDIR", home.folder().join("kube-cache"))
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|source| ManifestError::Io {
-            path: spec.kubectl.clone(),
-            source,
-        })?;
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(not_run)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends before it has read all says why on its standard error.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let output = child.wait_with_output().await.map_err(not_run)?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(ManifestError::Kubectl {
         command: args.join(" "),
         stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_lab_runs_itself_is_left_out() {
+        let all = "kind: Role\nrules: []\n---\nkind: Deployment\nspec: {}\n---\nkind: Service\n";
+        let left = without_workloads(all);
+        assert_eq!(left, "---\nkind: Role\nrules: []\n---\nkind: Service\n");
+        // A Deployment that is only spoken of.
+        let reference = "kind: Other\nspec:\n  kind: Deployment\n";
+        assert_eq!(without_workloads(reference), format!("---\n{reference}"));
+    }
 }

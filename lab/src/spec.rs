@@ -70,6 +70,8 @@ pub struct LabSpec {
     pub manifests: Vec<PathBuf>,
     /// Egret's operator, when it shall run.
     pub operator: Option<PathBuf>,
+    /// Egret's webhook, when it shall run.
+    pub webhook: Option<PathBuf>,
     /// Egret's agent, when it shall run.
     pub agent: Option<PathBuf>,
 }

@@ -24,10 +24,13 @@ use crate::netns::{CommandError, Netns};
 use crate::node;
 use crate::process::{Launch, Process};
 use crate::spec::LabSpec;
-use crate::{underlay, workload};
+use crate::{endpoints, underlay, workload};
 
 /// How long the API server may take on a busy machine.
 const API_PATIENCE: Duration = Duration::from_mins(2);
+
+/// How long the webhook may take to fill its caches, and the operator to make its certificate and see it serve.
+const WEBHOOK_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why a lab did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,11 @@ pub enum SupervisorError {
     /// Its objects.
     #[error("the API server did not take the lab's nodes: {0}")]
     Api(#[from] kube::Error),
+    /// Its webhook.
+    #[error(
+        "the webhook did not serve within {WEBHOOK_PATIENCE:?}: the logs of operator and webhook may say why"
+    )]
+    Webhook,
     /// Its socket.
     #[error("the control socket cannot be used: {0}; a shorter TMPDIR may help")]
     Socket(#[source] std::io::Error),
@@ -129,7 +137,19 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     cluster.adopt("ext", None, Process::keep(ext(&spec, home)));
     install(&spec, home, &client, &credentials).await?;
     start_egret(&spec, home, &credentials, &mut cluster)?;
+    await_webhook(&spec, &client).await?;
     Ok(cluster)
+}
+
+/// Until the API server asks the webhook, objects are taken unchecked; where parts are missing, that never ends.
+async fn await_webhook(spec: &LabSpec, client: &Client) -> Result<(), SupervisorError> {
+    if spec.operator.is_none() || spec.webhook.is_none() || spec.manifests.is_empty() {
+        return Ok(());
+    }
+    tokio::time::timeout(WEBHOOK_PATIENCE, endpoints::registered(client))
+        .await
+        .map_err(|_| SupervisorError::Webhook)?;
+    step("the webhook serves")
 }
 
 async fn network(spec: &LabSpec) -> Result<(), SupervisorError> {
@@ -166,6 +186,7 @@ fn start_egret(
     if let (Some(program), Some(node)) = (&spec.operator, spec.node_ids().next()) {
         cluster.run_on(node, workload::operator(program, home, node, 1));
     }
+    start_webhook(spec, home, cluster);
     let Some(program) = &spec.agent else {
         return Ok(());
     };
@@ -176,6 +197,18 @@ fn start_egret(
         );
     }
     step("Egret's processes are started")
+}
+
+/// One replica on each of the first nodes.
+fn start_webhook(spec: &LabSpec, home: &Home, cluster: &mut Cluster) {
+    let Some(program) = &spec.webhook else {
+        return;
+    };
+    let nodes = spec.node_ids().zip(1..=workload::WEBHOOK_REPLICAS);
+    for (node, replica) in nodes.clone() {
+        cluster.run_on(node, workload::webhook(program, home, node, replica));
+    }
+    cluster.list_webhook(nodes.map(|(node, _)| node).collect());
 }
 
 /// The external host's HTTP server: this program again.

@@ -1,4 +1,4 @@
-//! Egret's own processes: how the operator and the agents are started on their nodes.
+//! Egret's own processes: how operator, webhook and agents are started on their nodes.
 //!
 //! Owns their arguments and environment, which are what their manifests give them in a cluster.
 
@@ -15,6 +15,13 @@ use crate::topology::NodeId;
 /// How long a SIGTERM may take before SIGKILL follows, as in a Pod.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The name of all replicas of the webhook.
+pub const WEBHOOK: &str = "webhook";
+/// Where a replica of the webhook says whether it is ready, on its node's address.
+pub const WEBHOOK_ADMIN_PORT: u16 = 9812;
+/// Replicas of the webhook, each on another node; fewer where there are fewer nodes.
+pub const WEBHOOK_REPLICAS: u8 = 2;
+
 /// The name of an agent's process.
 pub fn agent_name(node: NodeId) -> String {
     format!("agent/{node}")
@@ -23,6 +30,11 @@ pub fn agent_name(node: NodeId) -> String {
 /// The name of an operator replica's process; replicas count from 1.
 pub fn operator_name(replica: u8) -> String {
     format!("operator/{replica}")
+}
+
+/// The name of a webhook replica's process; replicas count from 1.
+pub fn webhook_name(replica: u8) -> String {
+    format!("{WEBHOOK}/{replica}")
 }
 
 /// The agent of a node.
@@ -42,23 +54,25 @@ pub fn operator(program: &Path, home: &Home, node: NodeId, replica: u8) -> Launc
     launch(program, home, node, operator_name(replica), User::Operator)
 }
 
-/// Agent and operator may share a node, and so its loopback.
-fn admin_address(user: User) -> &'static str {
+/// A replica of the webhook on its node.
+pub fn webhook(program: &Path, home: &Home, node: NodeId, replica: u8) -> Launch {
+    launch(program, home, node, webhook_name(replica), User::Webhook)
+}
+
+/// They may share a node, and so its loopback. The webhook is asked from outside its node.
+fn admin_address(user: User) -> String {
     match user {
-        User::Operator => "127.0.0.1:9811",
-        User::Agent | User::Admin => "127.0.0.1:9810",
+        User::Operator => "127.0.0.1:9811".to_owned(),
+        User::Webhook => format!("0.0.0.0:{WEBHOOK_ADMIN_PORT}"),
+        User::Agent | User::Admin => "127.0.0.1:9810".to_owned(),
     }
 }
 
 fn launch(program: &Path, home: &Home, node: NodeId, name: String, user: User) -> Launch {
     let text = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
     let pod = format!("egret-{}", name.replace('/', "-"));
-    let options = [
-        "--log-format",
-        "text",
-        "--admin-address",
-        admin_address(user),
-    ];
+    let admin = admin_address(user);
+    let options = ["--log-format", "text", "--admin-address", &admin];
     let address = node.address().to_string();
     Launch {
         netns: Netns::Named(node.to_string()),

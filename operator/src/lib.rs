@@ -4,9 +4,11 @@
 //! hold it. It may be killed at any moment: everything it knows is in the objects.
 //!
 //! Start reading at [`run`]; facts come from [`feed`], decisions leave through [`write`], and [`reconcile`] is between.
+//! Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration.
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod certificate;
 pub mod feed;
 pub mod metrics;
 pub mod reconcile;

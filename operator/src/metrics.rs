@@ -13,6 +13,12 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     writes: Family<Write, Counter>,
     queued: Gauge,
+    certificates: Family<Certificate, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Certificate {
+    certificate: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,12 +40,24 @@ impl Metrics {
             "Objects that wait for being written",
             queued,
         );
+        let certificates = metrics.certificates.clone();
+        registry.register(
+            "certificate_end_timestamp_seconds",
+            "When a certificate ends, as Unix time",
+            certificates,
+        );
         metrics
     }
 
     /// Counts a decision that was carried out, or was not.
     pub fn count(&self, what: &'static str, outcome: &'static str) {
         self.writes.get_or_create(&Write { what, outcome }).inc();
+    }
+
+    /// Shows when a certificate ends.
+    pub fn show_certificate(&self, certificate: &'static str, end_s: i64) {
+        let certificate = Certificate { certificate };
+        self.certificates.get_or_create(&certificate).set(end_s);
     }
 
     /// Shows how many objects wait for being written.

@@ -9,6 +9,10 @@ use egret_runtime::process::{self, Process};
 use tokio::sync::mpsc;
 
 use crate::args::Args;
+use crate::certificate::changes::changes;
+use crate::certificate::keeper::Keeper;
+use crate::certificate::store::Store;
+use crate::certificate::{Real, Settings};
 use crate::feed;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
@@ -29,15 +33,30 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let (sink, messages) = mpsc::channel(MESSAGES);
     let metrics = Metrics::registered(&mut process.metrics);
     let ready = process.readiness.wait_for("the first lists of all watches");
-    let reconciler = Reconciler::new(Writer::new(client.clone()), metrics, ready);
+    let reconciler = Reconciler::new(Writer::new(client.clone()), metrics.clone(), ready);
+    let keeper = Keeper::new(
+        Store::new(&client, &args.namespace),
+        settings(args),
+        Real,
+        metrics,
+    );
 
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages));
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
+    let changes = changes(&client, &args.namespace);
+    tasks.spawn_until_shutdown("webhook certificates", keeper.run(changes));
     let reports = feed::egress_nodes(client.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
     let limit = args.max_egress_ips_per_node;
     tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
     Ok(())
+}
+
+fn settings(args: &Args) -> Settings {
+    Settings {
+        namespace: args.namespace.clone(),
+        lifetime: args.certificate_lifetime,
+    }
 }

@@ -4,6 +4,7 @@
 //! others may own too, by a patch that fails if the object has changed since it was read. Never decides, never tries
 //! again.
 
+pub use egret_crds::manager::OPERATOR as MANAGER;
 use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Condition;
 use egret_domain::control::{EgressWrite, PoolWrite};
@@ -18,8 +19,6 @@ use serde_json::{Value, json};
 
 use crate::condition::written;
 
-/// The name under which the operator owns fields.
-pub const MANAGER: &str = "egret-operator";
 /// Deletion of an Egress waits until no node answers for its IP.
 pub const EGRESS_FINALIZER: &str = "egret.dev/egress-ip";
 /// Deletion of a pool waits until no Egress uses it.

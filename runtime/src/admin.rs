@@ -3,7 +3,7 @@
 //! Owns these three answers. Never changes anything: whoever reaches it can only read.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::ready::Readiness;
+use crate::socket;
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -43,15 +44,11 @@ struct Sources {
     metrics: Arc<Registry>,
 }
 
-/// Opens the admin server's socket. Where the kernel has no IPv6, `[::]` means `0.0.0.0`.
+/// Opens the admin server's socket.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    let listener = match TcpListener::bind(address).await {
-        Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        listener => listener,
-    };
-    listener.map_err(|source| Error::Listen { address, source })
+    socket::listen(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })
 }
 
 /// Answers until shutdown.
@@ -104,6 +101,8 @@ async fn metrics(State(sources): State<Sources>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use axum::body::{Body, to_bytes};
     use http::Request;
     use prometheus_client::metrics::counter::Counter;

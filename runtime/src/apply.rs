@@ -101,7 +101,7 @@ where
     K::DynamicType: Default,
 {
     if let Some(current) = current
-        && is_applied(current.meta(), &serde_json::to_value(current)?, wanted, how)
+        && is_as_wanted(current, wanted, how)?
     {
         return Ok(None);
     }
@@ -155,6 +155,19 @@ fn guarded(patch: &Value, meta: &ObjectMeta) -> Value {
         of_object.insert("resourceVersion".to_owned(), json!(meta.resource_version));
     }
     Value::Object(all)
+}
+
+/// Whether applying this to an object that was read would change nothing: see [`apply`].
+pub fn is_as_wanted<K>(current: &K, wanted: &Value, how: How) -> Result<bool, Error>
+where
+    K: Resource + Serialize,
+{
+    Ok(is_applied(
+        current.meta(),
+        &serde_json::to_value(current)?,
+        wanted,
+        how,
+    ))
 }
 
 /// Bounds the time of one request.

@@ -15,6 +15,7 @@ pub mod client;
 pub mod process;
 pub mod ready;
 pub mod retry;
+pub mod socket;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;

@@ -129,30 +129,7 @@ fn created(meta: &ObjectMeta) -> i64 {
 }
 
 pub(super) fn node(object: &v1::Node) -> ClusterNode {
-    let spec = object.spec.as_ref();
-    let listed = spec.and_then(|spec| spec.pod_cidrs.as_ref());
-    let single = spec.and_then(|spec| spec.pod_cidr.as_ref());
-    let mut pod_cidrs: Vec<Cidr> = (listed.into_iter().flatten().chain(single))
-        .filter_map(|cidr| cidr.parse().ok())
-        .collect();
-    pod_cidrs.sort();
-    pod_cidrs.dedup();
-    ClusterNode {
-        placement: cluster::node(object, NO_CAP),
-        addresses: internal_ips(object),
-        pod_cidrs,
-    }
-}
-
-fn internal_ips(object: &v1::Node) -> Vec<IpAddr> {
-    let addresses = object
-        .status
-        .iter()
-        .flat_map(|status| status.addresses.iter().flatten());
-    addresses
-        .filter(|address| address.type_ == "InternalIP")
-        .filter_map(|address| address.address.parse().ok())
-        .collect()
+    cluster::cluster_node(object, NO_CAP)
 }
 
 pub(super) fn service_cidrs(object: &ServiceCIDR) -> Vec<Cidr> {
@@ -215,22 +192,5 @@ mod tests {
             &json!({"containers": []}),
             &json!({"phase": "Pending"})
         )));
-    }
-
-    #[test]
-    fn a_nodes_other_addresses_are_not_its_internal_ones() {
-        let object = json!({
-            "metadata": {"name": "node-1", "labels": {"kubernetes.io/os": "linux"}},
-            "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"], "unschedulable": true},
-            "status": {"addresses": [
-                {"type": "Hostname", "address": "node-1"},
-                {"type": "ExternalIP", "address": "192.0.2.1"},
-                {"type": "InternalIP", "address": "10.10.0.101"},
-            ]},
-        });
-        let node = node(&serde_json::from_value(object).unwrap());
-        assert_eq!(node.addresses, ["10.10.0.101".parse::<IpAddr>().unwrap()]);
-        assert_eq!(node.pod_cidrs.len(), 1);
-        assert!(node.placement.is_cordoned && node.placement.is_linux);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_domain::datapath::tunnel_mac;
-use egret_domain::net::{Family, Mac};
+use egret_domain::net::{Cidr, Family, Mac};
 use futures::TryStreamExt;
 use netlink_packet_core::ErrorMessage;
 use netlink_packet_route::AddressFamily;
@@ -119,17 +119,19 @@ fn mac_of(link: &LinkMessage) -> Option<Mac> {
 
 /// All addresses of this network namespace, each with its link's number.
 pub(super) async fn addresses(handle: &Handle) -> Result<Vec<(u32, IpAddr)>, Error> {
-    let messages: Vec<AddressMessage> = handle
-        .address()
-        .get()
-        .execute()
-        .try_collect()
-        .await
-        .map_err(refused("list addresses"))?;
-    Ok(messages
+    Ok(address_messages(handle)
+        .await?
         .iter()
         .filter_map(|message| Some((message.header.index, local_address(message)?)))
         .collect())
+}
+
+async fn address_messages(handle: &Handle) -> Result<Vec<AddressMessage>, Error> {
+    let listing = handle.address().get().execute();
+    listing
+        .try_collect()
+        .await
+        .map_err(refused("list addresses"))
 }
 
 fn local_address(message: &AddressMessage) -> Option<IpAddr> {
@@ -154,12 +156,37 @@ pub(super) async fn is_tunnel_there(handle: &Handle) -> Result<bool, Error> {
     Ok(find(handle, TUNNEL).await?.is_some())
 }
 
-/// The addresses of this node that are not Egret's.
-pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
+/// The numbers of Egret's own links, as far as they are there.
+async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
     let mut own = BTreeSet::new();
     for name in [TUNNEL, EGRESS_IPS] {
         own.extend(find(handle, name).await?.map(|link| link.header.index));
     }
+    Ok(own)
+}
+
+/// The networks that the addresses of this node are in, without Egret's own, and without those that lead nowhere.
+pub(crate) async fn subnets(handle: &Handle) -> Result<BTreeSet<Cidr>, Error> {
+    let own = own_links(handle).await?;
+    let messages = address_messages(handle).await?.into_iter();
+    Ok(messages
+        .filter(|message| !own.contains(&message.header.index))
+        .filter_map(|message| subnet(local_address(&message)?, message.header.prefix_len))
+        .collect())
+}
+
+fn subnet(ip: IpAddr, prefix: u8) -> Option<Cidr> {
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let has_neighbours = prefix < Family::of(ip).bits() && !ip.is_loopback() && !is_link_local;
+    Cidr::new(ip, prefix).filter(|_| has_neighbours)
+}
+
+/// The addresses of this node that are not Egret's.
+pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
+    let own = own_links(handle).await?;
     let addresses = addresses(handle).await?.into_iter();
     Ok(addresses
         .filter(|(link, _)| !own.contains(link))
@@ -403,5 +430,29 @@ fn address_of(address: &NeighbourAddress) -> Option<IpAddr> {
             .or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from))
             .ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_counts_if_it_leads_to_others() {
+        let network = |ip: &str, prefix| subnet(ip.parse().unwrap(), prefix);
+        assert_eq!(
+            network("10.10.0.101", 16),
+            Some("10.10.0.0/16".parse().unwrap())
+        );
+        assert_eq!(network("fd10::65", 64), Some("fd10::/64".parse().unwrap()));
+        for (ip, prefix) in [
+            ("127.0.0.1", 8),
+            ("::1", 128),
+            ("fe80::1", 64),
+            ("169.254.0.1", 16),
+            ("10.10.0.61", 32),
+        ] {
+            assert_eq!(network(ip, prefix), None, "{ip}");
+        }
     }
 }

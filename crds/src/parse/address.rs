@@ -97,6 +97,13 @@ pub(super) fn network(text: &str) -> Result<Cidr, BadAddress> {
     Cidr::new(ip, length).ok_or(bad_prefix)
 }
 
+/// The network that a text means, if it is a network with host bits set.
+pub(super) fn masked(text: &str) -> Option<Cidr> {
+    let network = network(text).ok()?;
+    let (ip, _) = text.split_once('/')?;
+    (address(ip).ok()? != network.network()).then_some(network)
+}
+
 /// A network, one address, or `FIRST-LAST`.
 pub(super) fn any_range(text: &str) -> Result<IpRange, BadAddress> {
     if let Some((start, end)) = text.split_once('-') {

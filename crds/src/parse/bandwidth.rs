@@ -6,8 +6,8 @@ use egret_domain::egress as domain;
 use thiserror::Error;
 
 use crate::egress::Bandwidth;
-use crate::problem::{Problems, both};
 use crate::quantity::{self, BadQuantity};
+use egret_domain::problem::{Problems, both};
 
 /// Bits per second.
 const RATE_MIN: u64 = 8_000;
@@ -19,7 +19,7 @@ const BURST_MAX: u64 = 32_000_000_000;
 const DEFAULT_BURST_MIN: u64 = 64 * 1024 * 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-enum BadBandwidth {
+pub(crate) enum BadBandwidth {
     #[error(transparent)]
     Quantity(#[from] BadQuantity),
     #[error("is out of range: write a rate from 8k to 100G, in bits per second")]
@@ -43,7 +43,7 @@ pub(super) fn bandwidth(path: &str, given: &Bandwidth) -> Result<domain::Bandwid
     })
 }
 
-fn rate(text: &str) -> Result<u64, BadBandwidth> {
+pub(crate) fn rate(text: &str) -> Result<u64, BadBandwidth> {
     let bits = quantity::parse(text)?;
     if (RATE_MIN..=RATE_MAX).contains(&bits) {
         Ok(bits)
@@ -62,7 +62,7 @@ fn burst(text: &str) -> Result<u64, BadBandwidth> {
 }
 
 /// What may pass in 100 ms.
-fn default_burst(rate_bits: u64) -> u64 {
+pub(crate) fn default_burst(rate_bits: u64) -> u64 {
     (rate_bits / 10).max(DEFAULT_BURST_MIN)
 }
 

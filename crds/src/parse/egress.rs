@@ -4,13 +4,14 @@
 
 use std::net::IpAddr;
 
+use egret_domain::admission::EgressDraft;
 use egret_domain::egress as domain;
 use egret_domain::name::{EgressName, PoolName};
 use egret_domain::net::Cidr;
 
-use super::{address, bandwidth, label, metadata, selector};
-use crate::egress::{AppliedTo, Egress, EgressSpec, NO_ADDRESS, WhenUnavailable};
-use crate::problem::{Problems, all, both};
+use super::{address, bandwidth, label, metadata, remark, selector};
+use crate::egress::{AppliedTo, Egress, EgressSpec, EgressStatus, NO_ADDRESS, WhenUnavailable};
+use egret_domain::problem::{Problems, all, both};
 
 impl TryFrom<&Egress> for domain::Egress {
     type Error = Problems;
@@ -38,6 +39,44 @@ impl TryFrom<&Egress> for domain::Egress {
             bandwidth,
         })
     }
+}
+
+/// What can be read, although the rest cannot.
+impl From<&Egress> for EgressDraft {
+    fn from(egress: &Egress) -> Self {
+        let Egress {
+            metadata,
+            spec,
+            status,
+        } = egress;
+        let problems = domain::Egress::try_from(egress)
+            .err()
+            .map(Problems::into_vec);
+        Self {
+            name: metadata::name(metadata).unwrap_or_default().into(),
+            created: metadata::created(metadata),
+            deleting: metadata::deleting(metadata),
+            pool: pool(spec).ok().flatten(),
+            ip: egress_ip(spec).ok().flatten(),
+            lacks_address: lacks_address(spec),
+            held: status.as_ref().and_then(held),
+            applied_to: selector::applied_to("spec.appliedTo", &spec.applied_to).ok(),
+            priority: spec.priority,
+            problems: problems.unwrap_or_default(),
+            remarks: remark::host_bits(indexed("spec.exceptCIDRs", &spec.except_cidrs)),
+        }
+    }
+}
+
+fn lacks_address(spec: &EgressSpec) -> bool {
+    let has_one = spec.egress_ip.is_some() || spec.external_ip_pool.is_some();
+    !has_one && spec.egress_ips.is_empty() && spec.external_ip_pools.is_empty()
+}
+
+/// The address that a node holds.
+fn held(status: &EgressStatus) -> Option<IpAddr> {
+    status.egress_node.as_ref()?;
+    status.egress_ip.as_deref()?.parse().ok()
 }
 
 /// By itself, for an Egress of which the rest cannot be used.
@@ -106,10 +145,17 @@ fn limit(spec: &EgressSpec) -> Result<Option<domain::Bandwidth>, Problems> {
 }
 
 fn except(given: &[String]) -> Result<Vec<Cidr>, Problems> {
-    all(given.iter().enumerate().map(|(index, text)| {
-        let path = format!("spec.exceptCIDRs[{index}]");
-        address::network(text).map_err(|bad| Problems::of(&path, text, bad))
-    }))
+    all(indexed("spec.exceptCIDRs", given)
+        .map(|(path, text)| address::network(text).map_err(|bad| Problems::of(&path, text, bad))))
+}
+
+/// The items of a list with their paths.
+pub(super) fn indexed<'a>(
+    list: &'a str,
+    items: &'a [String],
+) -> impl Iterator<Item = (String, &'a str)> {
+    let items = items.iter().enumerate();
+    items.map(move |(index, text)| (format!("{list}[{index}]"), text.as_str()))
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::problem::Problems;
+use egret_domain::problem::Problems;
 
-/// The name; the API server has given one to every object it stores.
+/// The name, or how it begins where the API server is still to make one up.
 pub(super) fn name(metadata: &ObjectMeta) -> Result<&str, Problems> {
     metadata
         .name
         .as_deref()
         .filter(|name| !name.is_empty())
+        .or(metadata.generate_name.as_deref())
         .ok_or_else(|| Problems::at("metadata.name", "is missing: give the object a name"))
 }
 

@@ -4,17 +4,20 @@
 
 use std::net::IpAddr;
 
+use egret_domain::admission::PoolDraft;
 use egret_domain::name::PoolName;
 use egret_domain::net::{Cidr, Family, IpRange};
 use egret_domain::pool as domain;
 use thiserror::Error;
 
 use super::address::{self, BadAddress};
-use super::{metadata, selector};
+use super::egress::indexed;
+use super::{metadata, remark, selector};
 use crate::pool::{
-    ExternalIPPool, ExternalIPPoolSpec, IpRange as Given, NOT_ONE_RANGE, SubnetInfo,
+    DEFAULT_POOL, ExternalIPPool, ExternalIPPoolSpec, IpRange as Given, NOT_ONE_RANGE, SubnetInfo,
 };
-use crate::problem::{Problems, all, both};
+use egret_domain::problem::{Problem, Problems, all, both, note};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// The longest prefixes that leave room for a router and another address.
 const PREFIX_MAX_V4: u8 = 31;
@@ -38,38 +41,96 @@ impl TryFrom<&ExternalIPPool> for domain::PoolSpec {
     type Error = Problems;
 
     fn try_from(pool: &ExternalIPPool) -> Result<Self, Problems> {
-        let ExternalIPPool { metadata, spec, .. } = pool;
-        let who = both(
-            metadata::name(metadata),
-            selector::selector("spec.nodeSelector", &spec.node_selector),
-        );
-        let addresses = both(ranges_in_subnet(spec), exclude(&spec.exclude));
-        let ((name, nodes), ((ranges, subnet), exclude)) = both(who, addresses)?;
-        Ok(Self {
-            name: PoolName::from(name),
-            generation: metadata::generation(metadata),
-            deleting: metadata::deleting(metadata),
-            ranges,
-            exclude,
-            subnet,
-            nodes,
-        })
+        let PoolDraft { spec, problems, .. } = PoolDraft::from(pool);
+        Problems::new(problems).map_or(Ok(spec), Err)
     }
 }
 
-type RangesAndSubnet = (Vec<domain::Range>, Option<domain::Subnet>);
-
-fn ranges_in_subnet(spec: &ExternalIPPoolSpec) -> Result<RangesAndSubnet, Problems> {
-    let subnet = spec.subnet_info.as_ref().map(subnet).transpose();
-    let (ranges, subnet) = both(ranges(&spec.ip_ranges), subnet)?;
-    let network = subnet.map(|(_, network)| network);
-    both(without_overlaps(&ranges), all_inside(network, &ranges))?;
-    Ok((ranges, subnet.map(|(subnet, _)| subnet)))
+/// What can be read, although the rest cannot.
+impl From<&ExternalIPPool> for PoolDraft {
+    fn from(pool: &ExternalIPPool) -> Self {
+        let ExternalIPPool { metadata, spec, .. } = pool;
+        let mut problems = Vec::new();
+        let name = note(metadata::name(metadata), &mut problems);
+        let nodes = selector::selector("spec.nodeSelector", &spec.node_selector);
+        let nodes = note(nodes, &mut problems);
+        let addresses = Addresses::of(spec, &mut problems);
+        let (places, ranges) = addresses.ranges.into_iter().unzip();
+        Self {
+            has_nodes: nodes.is_some(),
+            spec: domain::PoolSpec {
+                name: PoolName::from(name.unwrap_or_default()),
+                generation: metadata::generation(metadata),
+                deleting: metadata::deleting(metadata),
+                ranges,
+                exclude: addresses.exclude,
+                subnet: addresses.subnet,
+                nodes: nodes.unwrap_or_default(),
+            },
+            places,
+            has_all_addresses: addresses.are_all,
+            is_default: is_default(metadata),
+            problems,
+            remarks: remark::host_bits(networks(spec)),
+        }
+    }
 }
 
-fn ranges(given: &[Given]) -> Result<Vec<domain::Range>, Problems> {
-    let indexed = given.iter().enumerate();
-    all(indexed.map(|(index, given)| range(&range_path(index), given)))
+/// The mark of the pool for Egresses that name none, as with storage classes.
+fn is_default(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(DEFAULT_POOL))
+        .is_some_and(|value| value == "true")
+}
+
+/// What is written as a network, with its path.
+fn networks(spec: &ExternalIPPoolSpec) -> impl Iterator<Item = (String, &str)> {
+    let ranges = spec.ip_ranges.iter().enumerate();
+    let cidrs = ranges.filter_map(|(index, range)| {
+        let cidr = range.cidr.as_deref()?;
+        Some((format!("{}.cidr", range_path(index)), cidr))
+    });
+    cidrs.chain(indexed("spec.exclude", &spec.exclude))
+}
+
+/// What of a pool's addresses is legible.
+struct Addresses {
+    /// With their places in the list.
+    ranges: Vec<(usize, domain::Range)>,
+    exclude: Vec<IpRange>,
+    subnet: Option<domain::Subnet>,
+    /// Whether that is all of them.
+    are_all: bool,
+}
+
+impl Addresses {
+    fn of(spec: &ExternalIPPoolSpec, problems: &mut Vec<Problem>) -> Self {
+        let given = spec.ip_ranges.iter().enumerate();
+        let ranges: Vec<_> = given
+            .filter_map(|(index, given)| {
+                let range = note(range(&range_path(index), given), problems)?;
+                Some((index, range))
+            })
+            .collect();
+        let subnet = spec.subnet_info.as_ref().map(subnet).transpose();
+        let subnet = note(subnet, problems);
+        note(without_overlaps(&ranges), problems);
+        let network = subnet.flatten().map(|(_, network)| network);
+        note(all_inside(network, &ranges), problems);
+        let exclude: Vec<_> = indexed("spec.exclude", &spec.exclude)
+            .filter_map(|(path, text)| note(excluded(&path, text), problems))
+            .collect();
+        let are_all = ranges.len() == spec.ip_ranges.len()
+            && exclude.len() == spec.exclude.len()
+            && subnet.is_some();
+        Self {
+            ranges,
+            exclude,
+            subnet: subnet.flatten().map(|(subnet, _)| subnet),
+            are_all,
+        }
+    }
 }
 
 fn range(path: &str, given: &Given) -> Result<domain::Range, Problems> {
@@ -108,29 +169,17 @@ fn field(path: &str, text: &str) -> Result<IpAddr, Problems> {
     address::address(text).map_err(|bad| Problems::of(path, text, bad))
 }
 
-/// Every address of an entry, those included that are never handed out.
-fn extent(range: domain::Range) -> IpRange {
-    match range {
-        domain::Range::Cidr(network) => network.range(),
-        domain::Range::Span(span) => span,
-    }
-}
-
-fn without_overlaps(ranges: &[domain::Range]) -> Result<Vec<()>, Problems> {
-    all(ranges.iter().enumerate().map(|(index, range)| {
-        let range = extent(*range);
-        let earlier = ranges
-            .iter()
-            .take(index)
-            .map(|earlier| extent(*earlier))
-            .enumerate();
-        let mut overlapping = earlier.filter(|(_, earlier)| overlap(*earlier, range));
+fn without_overlaps(ranges: &[(usize, domain::Range)]) -> Result<Vec<()>, Problems> {
+    all(ranges.iter().enumerate().map(|(position, (index, range))| {
+        let range = range.bounds();
+        let earlier = ranges.iter().take(position);
+        let mut overlapping = earlier.filter(|(_, earlier)| overlap(earlier.bounds(), range));
         overlapping.next().map_or(Ok(()), |(other, earlier)| {
             let bad = BadPool::Overlap {
-                other,
-                range: earlier,
+                other: *other,
+                range: earlier.bounds(),
             };
-            Err(Problems::of(&range_path(index), &range.to_string(), bad))
+            Err(Problems::of(&range_path(*index), &range.to_string(), bad))
         })
     }))
 }
@@ -187,25 +236,25 @@ fn vlan(given: Option<i32>) -> Result<Option<u16>, Problems> {
         .ok_or_else(bad)
 }
 
-fn all_inside(subnet: Option<Cidr>, ranges: &[domain::Range]) -> Result<Vec<()>, Problems> {
+fn all_inside(
+    subnet: Option<Cidr>,
+    ranges: &[(usize, domain::Range)],
+) -> Result<Vec<()>, Problems> {
     let Some(subnet) = subnet else {
         return Ok(Vec::new());
     };
-    all(ranges.iter().enumerate().map(|(index, range)| {
-        let range = extent(*range);
+    all(ranges.iter().map(|(index, range)| {
+        let range = range.bounds();
         if subnet.contains(range.start()) && subnet.contains(range.end()) {
             return Ok(());
         }
         let bad = BadPool::OutsideSubnet(subnet);
-        Err(Problems::of(&range_path(index), &range.to_string(), bad))
+        Err(Problems::of(&range_path(*index), &range.to_string(), bad))
     }))
 }
 
-fn exclude(given: &[String]) -> Result<Vec<IpRange>, Problems> {
-    all(given.iter().enumerate().map(|(index, text)| {
-        let path = format!("spec.exclude[{index}]");
-        address::any_range(text).map_err(|bad| Problems::of(&path, text, bad))
-    }))
+fn excluded(path: &str, text: &str) -> Result<IpRange, Problems> {
+    address::any_range(text).map_err(|bad| Problems::of(path, text, bad))
 }
 
 fn range_path(index: usize) -> String {

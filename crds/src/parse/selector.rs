@@ -8,8 +8,8 @@ use egret_domain::selector as domain;
 
 use super::label::{self, BadLabel};
 use crate::egress::AppliedTo;
-use crate::problem::{Problems, all, both};
 use crate::selector::{LabelRequirement, LabelSelector, Operator};
+use egret_domain::problem::{Problems, all, both};
 
 pub(super) fn applied_to(path: &str, given: &AppliedTo) -> Result<domain::AppliedTo, Problems> {
     let parse = |field: &str, given: Option<&LabelSelector>| {

@@ -157,3 +157,27 @@ proptest! {
         prop_assert_eq!(parse(&text), Ok((millionths << 30).div_ceil(1_000_000)));
     }
 }
+
+#[test]
+fn a_number_is_written_with_the_largest_suffix_that_fits() {
+    for (number, text) in [
+        (0, "0"),
+        (1, "1"),
+        (999, "999"),
+        (1_000, "1k"),
+        (1_500, "1500"),
+        (524_288, "524288"),
+        (50_000_000, "50M"),
+        (10_000_000_000, "10G"),
+        (7_000_000_000_000_000_000, "7E"),
+    ] {
+        assert_eq!(decimal_text(number), text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_as_the_same(number: u64) {
+        prop_assert_eq!(parse(&decimal_text(number)), Ok(number));
+    }
+}

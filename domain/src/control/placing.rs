@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::groups::Groups;
 use super::{Control, Entry, Grant, take};
+use crate::groups::Groups;
 use crate::name::{EgressName, NodeName};
 use crate::placement::{self, CANDIDATES, Node, eligible};
 use crate::selector::Selector;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::addresses::Addresses;
 use super::fact::PoolFact;
+use crate::addresses::Addresses;
 use crate::name::PoolName;
 use crate::pool::{Pool as Allocator, PoolSpec, Refusal};
 use crate::selector::Selector;

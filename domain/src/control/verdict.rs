@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::{Entry, Grant, PoolFact, Why};
 use crate::condition::{Condition, Type};
+use crate::listing::listed;
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::pool::Usage;
 
@@ -166,7 +167,10 @@ fn pool_ready(fact: &PoolFact, users: &[&EgressName]) -> Verdict {
     if fact.deleting {
         return not(
             "InUse",
-            format!("to be deleted once no Egress uses it: {}", listed(users)),
+            format!(
+                "to be deleted once no Egress uses it: {}",
+                listed(users, USERS_SHOWN)
+            ),
         );
     }
     if let Err(problems) = &fact.spec {
@@ -196,17 +200,5 @@ fn exhausted(usage: Usage) -> Verdict {
         is_true,
         reason,
         message: message.to_owned(),
-    }
-}
-
-fn listed(users: &[&EgressName]) -> String {
-    let shown: Vec<_> = users
-        .iter()
-        .take(USERS_SHOWN)
-        .map(|name| name.as_str())
-        .collect();
-    match users.len().saturating_sub(USERS_SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{}, and {more} more", shown.join(", ")),
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! Owns the reasons and their messages. Never says what to do about the Egress that asked: its caller knows that.
 
+use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
-
-use thiserror::Error;
 
 use super::Range;
 use crate::name::PoolName;
 use crate::net::IpRange;
 
 /// Why an address cannot be taken from a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// No range of the pool contains it.
-    #[error("{ip} is in no range of pool {pool}")]
     Outside {
         /// The address.
         ip: IpAddr,
@@ -23,7 +21,6 @@ pub enum Refusal {
         pool: PoolName,
     },
     /// A network of the pool contains it, but keeps it back, and no other range hands it out.
-    #[error("{ip} is the {why} of {range}, which is never handed out")]
     Reserved {
         /// The address.
         ip: IpAddr,
@@ -33,7 +30,6 @@ pub enum Refusal {
         why: Reservation,
     },
     /// It is the router of the pool's subnet.
-    #[error("{ip} is the gateway of pool {pool}, which is never handed out")]
     Gateway {
         /// The address.
         ip: IpAddr,
@@ -41,7 +37,6 @@ pub enum Refusal {
         pool: PoolName,
     },
     /// The user keeps it back.
-    #[error("{ip} is excluded from pool {pool} by {entry} in spec.exclude")]
     Excluded {
         /// The address.
         ip: IpAddr,
@@ -51,7 +46,6 @@ pub enum Refusal {
         entry: IpRange,
     },
     /// It has been handed out already.
-    #[error("{ip} of pool {pool} is already taken")]
     Taken {
         /// The address.
         ip: IpAddr,
@@ -59,6 +53,44 @@ pub enum Refusal {
         pool: PoolName,
     },
 }
+
+impl Refusal {
+    /// The address.
+    pub fn ip(&self) -> IpAddr {
+        match self {
+            Self::Outside { ip, .. }
+            | Self::Reserved { ip, .. }
+            | Self::Gateway { ip, .. }
+            | Self::Excluded { ip, .. }
+            | Self::Taken { ip, .. } => *ip,
+        }
+    }
+
+    /// The reason, to be read after the address.
+    pub fn predicate(&self) -> String {
+        match self {
+            Self::Outside { pool, .. } => format!("is in no range of pool {pool}"),
+            Self::Reserved { range, why, .. } => {
+                format!("is the {why} of {range}, which is never handed out")
+            }
+            Self::Gateway { pool, .. } => {
+                format!("is the gateway of pool {pool}, which is never handed out")
+            }
+            Self::Excluded { pool, entry, .. } => {
+                format!("is excluded from pool {pool} by {entry} in spec.exclude")
+            }
+            Self::Taken { pool, .. } => format!("of pool {pool} is already taken"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.ip(), self.predicate())
+    }
+}
+
+impl Error for Refusal {}
 
 /// Which address of a network is kept back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +10,7 @@ use egret_lab::control::{Control, Reply, Request, Status};
 use egret_lab::home::Home;
 use egret_lab::isolation::exit_code;
 use egret_lab::process::State;
+use egret_lab::workload;
 
 /// Prints nodes and processes.
 pub(crate) fn status(home: &Home) -> Result<i32> {
@@ -59,23 +61,30 @@ fn words(state: State) -> String {
 
 /// Prints a log, and what follows if wanted.
 pub(crate) fn logs(home: &Home, process: &str, follow: bool) -> Result<i32> {
-    let name = if process == "operator" {
-        "operator/1"
-    } else {
-        process
-    };
-    let log = home.log(name);
-    if !log.is_file() || process.contains("..") {
+    let logs = logs_of(home, process);
+    if logs.is_empty() || process.contains("..") {
         bail!("no log of {process:?} in this lab: `hack/lab status` lists its processes");
     }
     if follow {
         let status = Command::new("tail")
             .args(["-n", "+1", "-F"])
-            .arg(&log)
+            .args(&logs)
             .status()?;
         return Ok(exit_code(status));
     }
-    let text = fs::read(&log).with_context(|| log.display().to_string())?;
-    std::io::stdout().write_all(&text)?;
+    for log in logs {
+        let text = fs::read(&log).with_context(|| log.display().to_string())?;
+        std::io::stdout().write_all(&text)?;
+    }
     Ok(0)
+}
+
+/// The logs there are of a process; of all its replicas if it has some and none is named.
+fn logs_of(home: &Home, process: &str) -> Vec<PathBuf> {
+    let replicas = (1..=workload::WEBHOOK_REPLICAS).map(|replica| format!("{process}/{replica}"));
+    let names = std::iter::once(process.to_owned()).chain(replicas);
+    names
+        .map(|name| home.log(&name))
+        .filter(|log| log.is_file())
+        .collect()
 }

@@ -96,6 +96,7 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
             manifests(&up.config)?
         },
         operator: egret("egret-operator"),
+        webhook: egret("egret-webhook"),
         agent: egret("egret-agent"),
         program,
     })
@@ -144,9 +145,9 @@ fn binary(folder: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The kustomize folders there are, in the order to apply.
+/// The kustomize folders there are, but those with nothing except what the lab runs itself.
 fn manifests(config: &Path) -> Result<Vec<PathBuf>> {
-    let folders = ["crd", "rbac"].map(|part| config.join(part));
+    let folders = ["crd", "rbac", "webhook"].map(|part| config.join(part));
     let present = folders
         .into_iter()
         .filter(|one| one.join("kustomization.yaml").is_file());

@@ -32,10 +32,10 @@ impl Lab {
         lab
     }
 
-    /// Up, with scripts in place of the operator and the agent.
+    /// Up, with scripts in place of the operator, the webhook and the agent.
     pub(crate) fn with_programs(script: &str, args: &[&str]) -> Self {
         let lab = Self::new();
-        for name in ["egret-operator", "egret-agent"] {
+        for name in ["egret-operator", "egret-webhook", "egret-agent"] {
             let file = lab.folder.path().join(name);
             fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();

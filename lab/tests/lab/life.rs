@@ -110,7 +110,6 @@ fn what_this_lab_cannot_do_is_refused_before_anything_starts() {
         );
     }
     assert_eq!(fs::read_dir(lab.folder()).unwrap().count(), 0);
-    assert!(lab.fails(&["webhook", "kill"]).contains("no webhook"));
     assert!(
         lab.fails(&["up", "--assets", "/nowhere"])
             .contains("hack/tools/build")

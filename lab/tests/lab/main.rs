@@ -7,6 +7,7 @@ mod cables;
 mod driver;
 mod life;
 mod machine;
+mod manifests;
 mod pods;
 mod power;
 mod processes;

@@ -22,7 +22,7 @@ fn is_running(lab: &Lab, process: &str) -> bool {
 }
 
 #[test]
-fn agents_and_operator_get_what_their_manifests_would_give_them() {
+fn every_process_gets_what_their_manifests_would_give_them() {
     let lab = Lab::with_programs(SCRIPT, &["--nodes", "2"]);
     eventually("the agent has spoken", || {
         lab.ok(&["logs", "agent/node-2"]).contains("credentials")
@@ -41,6 +41,16 @@ fn agents_and_operator_get_what_their_manifests_would_give_them() {
         lab.ok(&["logs", "operator"]).contains("credentials")
     });
     assert!(lab.ok(&["logs", "operator"]).contains("node=node-1"));
+    eventually("both replicas of the webhook have spoken", || {
+        lab.ok(&["logs", "webhook"]).matches("credentials").count() == 2
+    });
+    let log = lab.ok(&["logs", "webhook/2"]);
+    for part in [
+        "--admin-address 0.0.0.0:9812",
+        "node=node-2 pod=egret-system/egret-webhook-2 host=10.10.0.102",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
     let secret = [
         "-n",
         "egret-system",
@@ -107,4 +117,43 @@ fn processes_of_a_node_share_its_power() {
     assert!(is_running(&lab, "operator/1") && is_running(&lab, "agent/node-1"));
     lab.ok(&["operator", "kill", "1", "--stay"]);
     assert_eq!(state(&lab, "operator/1"), "down");
+}
+
+#[test]
+fn each_replica_of_the_webhook_obeys_and_one_that_is_not_ready_is_not_called() {
+    let lab = Lab::with_programs(SCRIPT, &["--nodes", "3"]);
+    eventually("both run", || {
+        is_running(&lab, "webhook/1") && is_running(&lab, "webhook/2")
+    });
+    assert!(!lab.ok(&["status"]).contains("webhook/3"));
+    lab.ok(&["webhook", "kill", "1", "--stay"]);
+    lab.ok(&["webhook", "stop", "2"]);
+    assert_eq!(state(&lab, "webhook/1"), "down");
+    assert!(state(&lab, "webhook/2").starts_with("stopped"));
+    lab.ok(&["webhook", "cont", "2"]);
+    lab.ok(&["webhook", "restart"]);
+    assert!(is_running(&lab, "webhook/1") && is_running(&lab, "webhook/2"));
+    lab.ok(&["node", "off", "node-2"]);
+    assert_eq!(state(&lab, "webhook/2"), "down");
+    // The scripts never say that they are ready.
+    let slice = [
+        "-n",
+        "egret-system",
+        "get",
+        "endpointslice",
+        "egret-webhook-lab",
+        "-o",
+    ];
+    eventually("the list of replicas is there", || {
+        lab.run(&[&["kubectl"], &slice[..], &["name"]].concat())
+            .status
+            .success()
+    });
+    let listed = lab.ok(&[
+        &["kubectl"],
+        &slice[..],
+        &["jsonpath={.endpoints[*].addresses}"],
+    ]
+    .concat());
+    assert_eq!(listed, "");
 }

@@ -5,15 +5,16 @@
 
 use std::net::IpAddr;
 
+use egret_crds::manager::ip_writer;
 use egret_crds::{Egress, EgressNode, EgressStatus, ExternalIPPool};
-use egret_domain::control::{self, EgressFact, PoolFact, Writer};
+use egret_domain::control::{self, EgressFact, PoolFact};
 use egret_domain::egress::Egress as ValidEgress;
 use egret_domain::name::PoolName;
 use egret_domain::pool::{PoolSpec, Usage};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::condition::recorded;
-use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
+use crate::write::{EGRESS_FINALIZER, POOL_FINALIZER};
 
 pub(super) fn egress(object: &Egress) -> EgressFact {
     let meta = &object.metadata;
@@ -100,31 +101,6 @@ fn has_finalizer(meta: &ObjectMeta, finalizer: &str) -> bool {
 
 fn address(text: Option<&str>) -> Option<IpAddr> {
     text?.parse().ok()
-}
-
-fn ip_writer(meta: &ObjectMeta) -> Writer {
-    let entries = || {
-        meta.managed_fields
-            .iter()
-            .flatten()
-            .filter(|entry| owns_ip(entry))
-    };
-    let is_operators = entries().any(is_operators);
-    let is_users = entries().any(|entry| !self::is_operators(entry));
-    match (is_operators, is_users) {
-        (true, true) => Writer::Both,
-        (true, false) => Writer::Operator,
-        (false, _) => Writer::User,
-    }
-}
-
-fn is_operators(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(MANAGER)
-}
-
-fn owns_ip(entry: &ManagedFieldsEntry) -> bool {
-    let fields = entry.fields_v1.as_ref();
-    fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:egressIP").is_some())
 }
 
 #[cfg(test)]

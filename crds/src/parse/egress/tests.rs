@@ -234,6 +234,55 @@ fn both_served_versions_parse_alike() {
     }
 }
 
+#[test]
+fn what_can_be_read_of_an_egress_is_read_although_the_rest_cannot() {
+    let mut egress = stored(
+        "{appliedTo: {podSelector: {matchLabels: {'a b': c}}}, egressIP: 10.0.0.300, externalIPPool: prod, priority: 7,
+          exceptCIDRs: [10.0.0.7/8]}",
+    );
+    egress.status = serde_saphyr::from_str("{egressIP: 10.0.0.3, egressNode: n}").unwrap();
+    let draft = EgressDraft::from(&egress);
+    assert_eq!(
+        (draft.pool, draft.ip, draft.priority),
+        (Some("prod".into()), None, 7)
+    );
+    assert_eq!(
+        (draft.applied_to, draft.held),
+        (None, "10.0.0.3".parse().ok())
+    );
+    assert_eq!((draft.problems.len(), draft.remarks.len()), (2, 1));
+}
+
+#[test]
+fn an_address_is_held_only_with_a_node() {
+    let mut egress = stored("{appliedTo: {}, egressIP: 10.0.0.1}");
+    egress.status = serde_saphyr::from_str("{egressIP: 10.0.0.3}").unwrap();
+    assert_eq!(EgressDraft::from(&egress).held, None);
+}
+
+#[test]
+fn an_address_is_lacking_if_none_is_given_in_any_way() {
+    for (fields, lacks) in [
+        ("priority: 1", true),
+        ("egressIP: ''", true),
+        ("egressIP: x", false),
+        ("externalIPPool: x", false),
+        ("egressIPs: [x]", false),
+        ("externalIPPools: [x]", false),
+    ] {
+        let egress = stored(&format!("{{appliedTo: {{}}, {fields}}}"));
+        assert_eq!(EgressDraft::from(&egress).lacks_address, lacks, "{fields}");
+    }
+}
+
+#[test]
+fn a_name_that_is_still_to_be_made_up_is_not_missing() {
+    let mut egress = stored("{appliedTo: {}, egressIP: 10.0.0.1}");
+    egress.metadata.name = None;
+    egress.metadata.generate_name = Some("web-".to_owned());
+    assert!(EgressDraft::from(&egress).problems.is_empty());
+}
+
 proptest! {
     #[test]
     fn no_text_in_any_field_makes_it_panic(texts in prop::array::uniform8(any::<String>())) {

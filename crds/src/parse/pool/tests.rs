@@ -28,7 +28,7 @@ fn ranges_of(ranges: &str) -> Result<Vec<String>, Vec<String>> {
     Ok(pool
         .ranges
         .iter()
-        .map(|range| extent(*range).to_string())
+        .map(|range| range.bounds().to_string())
         .collect())
 }
 
@@ -315,6 +315,56 @@ fn both_served_versions_parse_alike() {
         ))
         .unwrap();
         assert_eq!(domain::PoolSpec::try_from(&pool).unwrap().ranges.len(), 2);
+    }
+}
+
+#[test]
+fn what_can_be_read_of_a_pool_is_read_although_the_rest_cannot() {
+    let pool = stored(
+        "{ipRanges: [{cidr: x}, {cidr: 10.0.0.5/24}], exclude: [y, 10.0.0.9], nodeSelector: {matchLabels: {'a b': c}}}",
+    );
+    let draft = PoolDraft::from(&pool);
+    assert_eq!(
+        (draft.spec.ranges, draft.places),
+        (
+            vec![domain::Range::Cidr("10.0.0.0/24".parse().unwrap())],
+            vec![1]
+        )
+    );
+    assert_eq!(draft.spec.exclude.len(), 1);
+    assert!(!draft.has_all_addresses && !draft.has_nodes);
+    assert_eq!(draft.problems.len(), 3);
+    assert_eq!(
+        draft.remarks[0].to_string(),
+        "spec.ipRanges[1].cidr: \"10.0.0.5/24\" has bits set beyond its prefix: it is taken as 10.0.0.0/24"
+    );
+}
+
+#[test]
+fn addresses_are_all_legible_even_if_they_are_wrong_together() {
+    let draft = |spec: &str| PoolDraft::from(&stored(spec));
+    assert!(draft("{ipRanges: [{cidr: 10.0.0.0/24}, {cidr: 10.0.0.0/24}]}").has_all_addresses);
+    assert!(draft("{ipRanges: [], nodeSelector: {matchLabels: {'a b': c}}}").has_all_addresses);
+    for spec in [
+        "{ipRanges: [{cidr: x}]}",
+        "{ipRanges: [], exclude: [x]}",
+        "{ipRanges: [], subnetInfo: {gateway: x, prefixLength: 24}}",
+    ] {
+        assert!(!draft(spec).has_all_addresses, "{spec}");
+    }
+}
+
+#[test]
+fn a_default_pool_is_marked_with_true_and_nothing_else() {
+    for (value, is_default) in [
+        ("true", true),
+        ("false", false),
+        ("", false),
+        ("True", false),
+    ] {
+        let mut pool = stored("{ipRanges: []}");
+        pool.metadata.annotations = Some([(DEFAULT_POOL.to_owned(), value.to_owned())].into());
+        assert_eq!(PoolDraft::from(&pool).is_default, is_default, "{value:?}");
     }
 }
 

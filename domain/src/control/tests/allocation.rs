@@ -212,7 +212,7 @@ fn pools_that_overlap_never_give_one_address_twice() {
 
 #[test]
 fn ipv6_addresses_that_nodes_could_not_tell_apart_are_not_both_given() {
-    let (one, other) = twins();
+    let (one, other) = crate::addresses::twins();
     let mut cluster = Cluster::new(3);
     cluster.add_pool(pool(
         "six",
@@ -241,16 +241,4 @@ fn ipv6_addresses_that_nodes_could_not_tell_apart_are_not_both_given() {
     cluster.delete("c");
     assert_eq!(cluster.allocated("a"), "True Allocated");
     assert_eq!(cluster.allocated("b"), "False PoolExhausted");
-}
-
-/// Two IPv6 addresses with the same identity.
-fn twins() -> (IpAddr, IpAddr) {
-    let mut seen = BTreeMap::new();
-    for number in 1_u128.. {
-        let ip = IpAddr::from(std::net::Ipv6Addr::from_bits(0xfd00 << 112 | number));
-        if let Some(twin) = seen.insert(crate::datapath::identity(ip), ip) {
-            return (twin, ip);
-        }
-    }
-    unreachable!("hashes of 32 bits collide")
 }

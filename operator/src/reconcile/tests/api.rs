@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use egret_crds::manager::OPERATOR;
 use egret_runtime::ready::Readiness;
 use http::{Request, Response};
 use kube::Client;
@@ -12,7 +13,6 @@ use tower_test::mock::{Handle, pair};
 
 use super::*;
 use crate::feed::tests::told;
-use crate::write::MANAGER;
 
 /// The server, and an operator that talks to it.
 pub(super) struct Api {
@@ -161,7 +161,7 @@ impl Api {
         self.edit(plural, name, |object| {
             if patch["spec"] != Value::Null {
                 object["metadata"]["generation"] = json!(2);
-                object["metadata"]["managedFields"] = json!([{"manager": MANAGER,
+                object["metadata"]["managedFields"] = json!([{"manager": OPERATOR,
                     "operation": "Apply", "fieldsV1": {"f:spec": {"f:egressIP": {}}}}]);
             }
             if is_apply && patch["status"] != Value::Null {

@@ -3,12 +3,13 @@
 //! Owns an index without empty groups. Never knows what the groups mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::name::EgressName;
 
 /// The Egresses that belong to each key.
 #[derive(Debug)]
-pub(super) struct Groups<K>(BTreeMap<K, BTreeSet<EgressName>>);
+pub(crate) struct Groups<K>(BTreeMap<K, BTreeSet<EgressName>>);
 
 impl<K> Default for Groups<K> {
     fn default() -> Self {
@@ -17,14 +18,14 @@ impl<K> Default for Groups<K> {
 }
 
 impl<K: Ord + Clone> Groups<K> {
-    pub(super) fn insert(&mut self, key: &K, egress: &EgressName) {
+    pub(crate) fn insert(&mut self, key: &K, egress: &EgressName) {
         self.0
             .entry(key.clone())
             .or_default()
             .insert(egress.clone());
     }
 
-    pub(super) fn remove(&mut self, key: &K, egress: &EgressName) {
+    pub(crate) fn remove(&mut self, key: &K, egress: &EgressName) {
         if let Some(group) = self.0.get_mut(key) {
             group.remove(egress);
             if group.is_empty() {
@@ -34,7 +35,7 @@ impl<K: Ord + Clone> Groups<K> {
     }
 
     /// Moves an Egress from one key to another.
-    pub(super) fn exchange(&mut self, old: Option<&K>, new: Option<&K>, egress: &EgressName) {
+    pub(crate) fn exchange(&mut self, old: Option<&K>, new: Option<&K>, egress: &EgressName) {
         if let Some(old) = old {
             self.remove(old, egress);
         }
@@ -44,17 +45,30 @@ impl<K: Ord + Clone> Groups<K> {
     }
 
     /// The Egresses of a key, by name.
-    pub(super) fn of<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a EgressName> + use<'a, K> {
+    pub(crate) fn of<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a EgressName> + use<'a, K> {
         self.0.get(key).into_iter().flatten()
     }
 
+    /// Whether an Egress belongs to a key.
+    pub(crate) fn has(&self, key: &K, egress: &EgressName) -> bool {
+        self.0.get(key).is_some_and(|group| group.contains(egress))
+    }
+
     /// How many a key has.
-    pub(super) fn count(&self, key: &K) -> usize {
+    pub(crate) fn count(&self, key: &K) -> usize {
         self.0.get(key).map_or(0, BTreeSet::len)
     }
 
+    /// The keys between two, both included, each with its Egresses.
+    pub(crate) fn range(
+        &self,
+        keys: RangeInclusive<K>,
+    ) -> impl Iterator<Item = (&K, &BTreeSet<EgressName>)> {
+        self.0.range(keys)
+    }
+
     /// The keys that have any.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.0.keys()
     }
 }

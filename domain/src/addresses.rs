@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::groups::Groups;
 use crate::datapath::identity;
+use crate::groups::Groups;
 use crate::name::EgressName;
-use crate::net::Mac;
+use crate::net::{IpRange, Mac};
 
 /// Occupied addresses, from both sides, and what stands for them inside the tunnel.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     occupants: Groups<IpAddr>,
     of: BTreeMap<EgressName, BTreeSet<IpAddr>>,
     /// IPv6 addresses have hashes there, and hashes collide.
@@ -22,7 +22,7 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// Makes `now` the addresses of an Egress. Gives those that it did not occupy before, and those it has left.
-    pub(super) fn set(
+    pub(crate) fn set(
         &mut self,
         egress: &EgressName,
         now: BTreeSet<IpAddr>,
@@ -60,17 +60,27 @@ impl Addresses {
     }
 
     /// Whether nobody occupies it.
-    pub(super) fn is_free(&self, ip: IpAddr) -> bool {
+    pub(crate) fn is_free(&self, ip: IpAddr) -> bool {
         self.occupants.count(&ip) == 0
     }
 
     /// All addresses that are not free.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = IpAddr> {
         self.occupants.keys().copied()
     }
 
+    /// The addresses of a range that are not free, in ascending order, each with who occupies it.
+    pub(crate) fn occupied_in(
+        &self,
+        range: IpRange,
+    ) -> impl Iterator<Item = (IpAddr, &BTreeSet<EgressName>)> {
+        self.occupants
+            .range(range.start()..=range.end())
+            .map(|(ip, occupants)| (*ip, occupants))
+    }
+
     /// Who else occupies it, by name.
-    pub(super) fn others<'a>(
+    pub(crate) fn others<'a>(
         &'a self,
         ip: IpAddr,
         egress: &'a EgressName,
@@ -81,11 +91,24 @@ impl Addresses {
     }
 
     /// Another occupied address that nodes could not tell from this one inside the tunnel.
-    pub(super) fn twin(&self, ip: IpAddr) -> Option<IpAddr> {
+    pub(crate) fn twin(&self, ip: IpAddr) -> Option<IpAddr> {
         self.identities
             .get(&identity(ip))?
             .iter()
             .copied()
             .find(|other| *other != ip)
     }
+}
+
+/// Two IPv6 addresses with the same identity.
+#[cfg(test)]
+pub(crate) fn twins() -> (IpAddr, IpAddr) {
+    let mut seen = BTreeMap::new();
+    for number in 1_u128.. {
+        let ip = IpAddr::from(std::net::Ipv6Addr::from_bits(0xfd00 << 112 | number));
+        if let Some(twin) = seen.insert(crate::datapath::identity(ip), ip) {
+            return (twin, ip);
+        }
+    }
+    unreachable!("hashes of 32 bits collide")
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Of a value, more than this many characters help nobody.
 const VALUE_SHOWN: usize = 100;
 /// Of the problems of one object, more than this many are only counted when they are told in one text.
-const PROBLEMS_SHOWN: usize = 20;
+pub const PROBLEMS_SHOWN: usize = 10;
 
 /// One thing that is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,33 @@ pub struct Problem {
     pub reason: String,
 }
 
+impl Problem {
+    /// A problem with a value, of which only the beginning is kept if it is long.
+    pub fn of(path: &str, value: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            path: path.to_owned(),
+            value: value.chars().take(VALUE_SHOWN).collect(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// A problem where there is no value to show.
+    pub fn at(path: &str, reason: impl fmt::Display) -> Self {
+        Self::of(path, "", reason)
+    }
+
+    /// Value and reason: what there is to say once the field is named.
+    pub fn sentence(&self) -> String {
+        if self.value.is_empty() {
+            return self.reason.clone();
+        }
+        format!("{:?} {}", self.value, self.reason)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.value.is_empty() {
-            return write!(f, "{}: {}", self.path, self.reason);
-        }
-        write!(f, "{}: {:?} {}", self.path, self.value, self.reason)
+        write!(f, "{}: {}", self.path, self.sentence())
     }
 }
 
@@ -37,23 +58,28 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// One problem with a value.
-    pub(crate) fn of(path: &str, value: &str, reason: impl fmt::Display) -> Self {
-        let value = value.chars().take(VALUE_SHOWN).collect();
-        Self(vec![Problem {
-            path: path.to_owned(),
-            value,
-            reason: reason.to_string(),
-        }])
+    pub fn of(path: &str, value: &str, reason: impl fmt::Display) -> Self {
+        Self(vec![Problem::of(path, value, reason)])
     }
 
     /// One problem where there is no value to show.
-    pub(crate) fn at(path: &str, reason: impl fmt::Display) -> Self {
+    pub fn at(path: &str, reason: impl fmt::Display) -> Self {
         Self::of(path, "", reason)
+    }
+
+    /// These problems, if there are any.
+    pub fn new(problems: Vec<Problem>) -> Option<Self> {
+        (!problems.is_empty()).then_some(Self(problems))
     }
 
     /// The problems, in the order of the object's fields.
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
+    }
+
+    /// The problems by themselves.
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
     }
 }
 
@@ -71,7 +97,7 @@ impl fmt::Display for Problems {
 }
 
 /// Both values, or the problems of both.
-pub(crate) fn both<A, B>(
+pub fn both<A, B>(
     first: Result<A, Problems>,
     second: Result<B, Problems>,
 ) -> Result<(A, B), Problems> {
@@ -85,10 +111,19 @@ pub(crate) fn both<A, B>(
     }
 }
 
+/// The value, or nothing and its problems noted.
+pub fn note<T>(result: Result<T, Problems>, problems: &mut Vec<Problem>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(more) => {
+            problems.extend(more.0);
+            None
+        }
+    }
+}
+
 /// All values, or the problems of all.
-pub(crate) fn all<T>(
-    parsed: impl IntoIterator<Item = Result<T, Problems>>,
-) -> Result<Vec<T>, Problems> {
+pub fn all<T>(parsed: impl IntoIterator<Item = Result<T, Problems>>) -> Result<Vec<T>, Problems> {
     let (mut values, mut problems) = (Vec::new(), Vec::new());
     for one in parsed {
         match one {
@@ -133,7 +168,7 @@ mod tests {
         let many = (0..100).map(|i| Err::<(), _>(Problems::at(&format!("f[{i}]"), "is wrong")));
         let problems = all(many).unwrap_err();
         let text = problems.to_string();
-        assert!(text.contains("f[19]: is wrong; and 80 more"), "{text}");
+        assert!(text.contains("f[9]: is wrong; and 90 more"), "{text}");
         assert_eq!(problems.as_slice().len(), 100);
     }
 }

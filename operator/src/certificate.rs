@@ -1,0 +1,101 @@
+//! The webhook's certificates: an authority of Egret's own, what it signs, and that the API server trusts it.
+//!
+//! Owns what this part of the operator needs from outside, and what can go wrong in it. Start reading at [`keeper`], the
+//! loop; [`plan`] decides, [`read`] understands what [`store`] has read, [`issue`] makes what it writes, [`registration`]
+//! is what the API server is told, [`probe`] asks the replicas. Never shows a key to anybody but the Secrets.
+
+pub mod changes;
+pub mod issue;
+pub mod keeper;
+pub mod plan;
+pub mod probe;
+pub mod read;
+pub mod registration;
+pub mod store;
+
+use std::net::SocketAddr;
+
+use egret_runtime::apply;
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+use self::plan::Der;
+
+/// Why the certificates are not as they should be.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// An object could not be read or written.
+    #[error(transparent)]
+    Api(#[from] apply::Error),
+    /// A key or a certificate could not be made.
+    #[error("a certificate could not be made")]
+    Issue(#[from] rcgen::Error),
+    /// The replicas could not be asked.
+    #[error("the webhook's replicas could not be asked")]
+    Tls(#[from] rustls::Error),
+    /// Nowhere to put them, or not for long.
+    #[error(
+        "there is no namespace {0}: apply config/default, or say with --namespace where Egret is"
+    )]
+    NoNamespace(String),
+    /// Somebody else writes the same objects.
+    #[error(
+        "the Secrets or webhook configurations are changed all the time: see their managedFields"
+    )]
+    Restless,
+}
+
+impl Problem {
+    /// One word for metrics and logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Api(error) => error.category(),
+            Self::Issue(_) => "issue",
+            Self::Tls(_) => "tls",
+            Self::NoNamespace(_) => "no_namespace",
+            Self::Restless => "restless",
+        }
+    }
+}
+
+/// Where the webhook is, and how long its certificates are valid.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its namespace.
+    pub namespace: String,
+    /// The life of its certificate.
+    pub lifetime: SignedDuration,
+}
+
+/// What the keeper cannot do by itself.
+pub trait Outside: Send + Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// How many of these replicas serve a certificate for this name that this authority has signed.
+    fn serving(
+        &self,
+        replicas: Vec<SocketAddr>,
+        name: String,
+        root: Der,
+    ) -> impl Future<Output = Result<usize, rustls::Error>> + Send;
+}
+
+/// The real clock and the real network.
+#[derive(Debug, Clone, Copy)]
+pub struct Real;
+
+impl Outside for Real {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn serving(
+        &self,
+        replicas: Vec<SocketAddr>,
+        name: String,
+        root: Der,
+    ) -> Result<usize, rustls::Error> {
+        probe::serving(replicas, &name, &root).await
+    }
+}

@@ -1,0 +1,253 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::super::{plan, registration};
+use super::*;
+
+mod api;
+
+use api::Api;
+
+const AUTHORITY: &str = "secrets/egret-ca";
+const LEAF: &str = "secrets/egret-webhook-tls";
+const MUTATING: &str = "mutatingwebhookconfigurations/egret";
+const VALIDATING: &str = "validatingwebhookconfigurations/egret";
+
+/// What somebody does to the objects.
+type Disorder = fn(&Api);
+
+/// Everything in place with two replicas, and the operator that has done it.
+async fn installed() -> (Api, Keeper<Api>) {
+    let api = Api::new();
+    let mut operator = api.operator();
+    operator.settle().await.unwrap();
+    api.start_replicas(2);
+    operator.note(Change::Replicas);
+    operator.settle().await.unwrap();
+    api.written();
+    (api, operator)
+}
+
+/// The authorities in a Secret or in its bundle.
+fn roots(secret: &Secret, entry: &str) -> Vec<Root> {
+    let data = secret.data.as_ref().unwrap();
+    data.get(entry)
+        .map_or_else(Vec::new, |pem| read::roots(&pem.0))
+}
+
+#[tokio::test]
+async fn nothing_is_registered_before_a_replica_serves_and_then_it_is() {
+    let api = Api::new();
+    let mut operator = api.operator();
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), ["POST secrets", "POST secrets"]);
+    api.start_replicas(1);
+    operator.note(Change::Replicas);
+    operator.settle().await.unwrap();
+    assert_eq!(
+        api.written(),
+        [format!("PATCH {MUTATING}"), format!("PATCH {VALIDATING}")]
+    );
+    assert!(api.is_every_replica_trusted());
+    assert_eq!(api.object(LEAF)["type"], "kubernetes.io/tls");
+    let owner = &api.object(MUTATING)["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["uid"]),
+        (&"Namespace".into(), &"of-namespace".into())
+    );
+}
+
+#[tokio::test]
+async fn an_operator_that_starts_anew_writes_nothing() {
+    let (api, _) = installed().await;
+    api.operator().settle().await.unwrap();
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_key_of_the_authority_is_in_no_other_object() {
+    let (api, _) = installed().await;
+    let key = api.object(AUTHORITY)["data"]["tls.key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for path in [LEAF, MUTATING, VALIDATING] {
+        assert!(!api.object(path).to_string().contains(&key), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_deleted_or_overwritten_is_put_right_and_then_left_alone() {
+    let (api, mut operator) = installed().await;
+    let disorders: [(&str, Disorder); 7] = [
+        ("a deleted certificate", |api| api.delete(LEAF)),
+        ("a deleted authority", |api| api.delete(AUTHORITY)),
+        ("a deleted configuration", |api| api.delete(MUTATING)),
+        ("an overwritten caBundle", |api| {
+            api.edit(VALIDATING, |one| {
+                one["webhooks"][0]["clientConfig"]["caBundle"] = "".into();
+            });
+        }),
+        ("another's rules", |api| {
+            api.edit(MUTATING, |one| {
+                one["webhooks"][0]["rules"] = serde_json::json!([]);
+            });
+        }),
+        ("a key of another pair", |api| {
+            let key = api.object(AUTHORITY)["data"]["tls.key"].clone();
+            api.edit(LEAF, |one| one["data"]["tls.key"] = key);
+        }),
+        ("rubbish", |api| {
+            api.edit(AUTHORITY, |one| {
+                one["data"] = serde_json::json!({"tls.crt": "AAAA"});
+            });
+        }),
+    ];
+    for (what, disorder) in disorders {
+        disorder(&api);
+        for _ in 0..6 {
+            operator.settle().await.unwrap();
+            assert!(api.is_every_replica_trusted(), "{what}");
+            api.start_replicas(2);
+            api.pass(plan::SETTLE);
+        }
+        assert!(!api.written().is_empty(), "{what}");
+        assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS), [], "{what}");
+        api.operator().settle().await.unwrap();
+        assert_eq!(api.written(), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_has_the_same_authority() {
+    let (api, mut operator) = installed().await;
+    let (ca, leaf) = (api.object(AUTHORITY), api.object(LEAF));
+    let due = operator.settle().await.unwrap();
+    api.set_clock(due);
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), [format!("PUT {LEAF}")]);
+    assert_eq!(api.object(AUTHORITY), ca);
+    assert_ne!(api.object(LEAF)["data"]["tls.crt"], leaf["data"]["tls.crt"]);
+}
+
+/// Lets time pass, with replicas that read each certificate, until there is a new authority.
+async fn renew_authority(api: &Api, operator: &mut Keeper<Api>) {
+    let renewed = format!("PUT {AUTHORITY}");
+    for _ in 0..10 {
+        let due = operator.settle().await.unwrap();
+        if api.written().contains(&renewed) {
+            return;
+        }
+        api.start_replicas(2);
+        api.set_clock(due);
+    }
+    panic!("the authority is never renewed");
+}
+
+#[tokio::test]
+async fn the_next_authority_signs_only_after_it_has_been_trusted_for_a_while() {
+    let (api, mut operator) = installed().await;
+    let renewed = format!("PUT {LEAF}");
+    renew_authority(&api, &mut operator).await;
+    assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS).len(), 1);
+    assert!(api.is_every_replica_trusted());
+    api.pass(plan::SETTLE - SignedDuration::from_secs(1));
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), [""; 0]);
+    api.pass(SignedDuration::from_secs(1));
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), [renewed]);
+    assert!(api.is_every_replica_trusted());
+}
+
+#[tokio::test]
+async fn the_former_authority_is_trusted_until_the_last_replica_has_changed_over() {
+    let (api, mut operator) = installed().await;
+    renew_authority(&api, &mut operator).await;
+    api.pass(plan::SETTLE);
+    for replica in 0..2 {
+        operator.settle().await.unwrap();
+        assert!(api.is_every_replica_trusted());
+        assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS).len(), 1);
+        api.refresh_replica(replica);
+        api.pass(plan::ASK_EVERY);
+    }
+    operator.settle().await.unwrap();
+    assert!(api.is_every_replica_trusted());
+    assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS), []);
+    assert_eq!(roots(&api.secret(LEAF), read::BUNDLE).len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_operators_at_once_one_makes_the_authority_and_both_use_it() {
+    let api = Api::new();
+    let (mut left, mut right) = (api.operator(), api.operator());
+    let (one, other) = tokio::join!(left.settle(), right.settle());
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(api.written(), ["POST secrets", "POST secrets"]);
+    api.start_replicas(2);
+    left.note(Change::Replicas);
+    right.note(Change::Replicas);
+    let (one, other) = tokio::join!(left.settle(), right.settle());
+    assert!(one.is_ok() && other.is_ok());
+    assert!(api.is_every_replica_trusted());
+}
+
+#[tokio::test]
+async fn an_older_bundle_is_not_written_over_a_newer_one() {
+    let (api, operator) = installed().await;
+    let stale = operator.store.read().await.unwrap();
+    let bundle = read::pem_of(&roots(&api.secret(AUTHORITY), read::CERTIFICATE));
+    api.delete(AUTHORITY);
+    api.operator().settle().await.unwrap();
+    let now = api.object(MUTATING);
+    api.edit(MUTATING, |one| {
+        one["metadata"]["managedFields"] = serde_json::json!([]);
+    });
+    let error = operator
+        .store
+        .register(&stale, &format!("{bundle}\n"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.category(), "conflict");
+    assert_eq!(api.object(MUTATING)["webhooks"], now["webhooks"]);
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_going_nothing_is_made() {
+    let api = Api::new();
+    api.edit("namespaces/egret-system", |one| {
+        one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    });
+    assert!(api.operator().settle().await.is_err());
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_its_namespace_nothing_is_made_and_the_message_says_what_to_do() {
+    let api = Api::new();
+    api.delete("namespaces/egret-system");
+    let problem = api.operator().settle().await.unwrap_err();
+    assert!(
+        problem.to_string().contains("apply config/default"),
+        "{problem}"
+    );
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_tried_again_and_a_change_is_acted_on() {
+    let api = Api::new();
+    api.fail("POST secrets", 500);
+    let (tell, changes) = futures::channel::mpsc::unbounded();
+    tokio::spawn(api.operator().run(changes));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(api.written().len(), 2);
+    api.delete(LEAF);
+    tell.unbounded_send(Change::Object).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.written(), ["POST secrets"]);
+}
