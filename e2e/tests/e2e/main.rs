@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod cleanliness;
 #[cfg(test)]
 mod failover;
