@@ -15,8 +15,10 @@ use crate::patience::wait_until;
 
 mod fault;
 mod object;
+mod offer;
 mod traffic;
 
+pub use offer::Answer;
 pub use traffic::PodSpec;
 
 /// No single command takes longer than this; one that does is ended.

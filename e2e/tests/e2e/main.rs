@@ -4,6 +4,8 @@
 //! a node as an administrator does.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod certificates;
