@@ -1,10 +1,24 @@
 //! Coming up, going down, and every way to end that leaves nothing.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use super::driver::{Lab, eventually};
-use super::machine::{Outside, is_anybody_in, namespaces_of, processes_of};
+use super::driver::{Lab, assets, eventually, write_program};
+use super::machine::{Outside, command_line, is_anybody_in, namespaces_of, processes_of};
+
+/// The process of the lab that has this word in its command line.
+fn process_of(lab: &Lab, word: &str) -> Option<u32> {
+    let says_it = |pid: &u32| command_line(*pid).contains(word);
+    processes_of(lab.folder()).into_iter().find(says_it)
+}
+
+fn kill(lab: &Lab, word: &str) {
+    let pid = process_of(lab, word).unwrap().to_string();
+    let status = Command::new("kill").args(["-KILL", &pid]).status();
+    assert!(status.unwrap().success());
+}
 
 #[test]
 fn a_lab_comes_up_and_goes_without_a_trace() {
@@ -37,19 +51,7 @@ fn a_killed_lab_leaves_nothing_and_comes_up_again() {
         .command(&["exec", "default/a", "--", "sleep", "1000"])
         .spawn()
         .unwrap();
-    let supervisor = processes.iter().find(|pid| {
-        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.contains("supervise")
-    });
-    let supervisor = supervisor.expect("a supervisor").to_string();
-
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", &supervisor])
-            .status()
-            .unwrap()
-            .success()
-    );
+    kill(&lab, "supervise");
 
     eventually("no process is left", || {
         processes_of(lab.folder()).is_empty()
@@ -70,10 +72,40 @@ fn an_up_that_is_given_up_takes_the_lab_with_it() {
         .spawn()
         .unwrap();
     eventually("the API server is starting", || {
-        processes_of(lab.folder()).len() >= 5
+        process_of(&lab, "kube-apiserver").is_some()
     });
+    assert_eq!(up.try_wait().unwrap(), None, "too late to be given up");
     up.kill().unwrap();
     up.wait().unwrap();
+    eventually("no process is left", || {
+        processes_of(lab.folder()).is_empty()
+    });
+}
+
+#[test]
+fn an_up_that_is_given_up_while_nothing_moves_takes_the_lab_with_it_at_once() {
+    let lab = Lab::new();
+    let programs = lab.folder().join("programs");
+    fs::create_dir(&programs).unwrap();
+    for program in fs::read_dir(assets()).unwrap().flatten() {
+        symlink(program.path(), programs.join(program.file_name())).unwrap();
+    }
+    fs::remove_file(programs.join("kube-apiserver")).unwrap();
+    write_program(&programs.join("kube-apiserver"), "sleep 1000; exit");
+    let programs = programs.display().to_string();
+    let mut up = lab
+        .command(&["up", "--without-egret", "--assets", &programs])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let steps = BufReader::new(up.stderr.take().unwrap()).lines();
+    let wired = steps
+        .map_while(Result::ok)
+        .find(|line| line.contains("wired"));
+    assert!(wired.is_some(), "all but the API server comes up");
+    up.kill().unwrap();
+    up.wait().unwrap();
+    // Sooner than the lab would give up by itself.
     eventually("no process is left", || {
         processes_of(lab.folder()).is_empty()
     });
