@@ -243,7 +243,7 @@ async fn converse(cluster: Arc<Cluster>, stream: UnixStream, end: Arc<Notify>) {
         return;
     }
     if line.is_empty() {
-        // A command that only wanted to know which process this is.
+        // A command that only wanted to know which process this is, or until when it lives.
         return;
     }
     let request = serde_json::from_str::<Request>(&line);
