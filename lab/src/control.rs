@@ -1,7 +1,7 @@
 //! What commands ask of the supervisor: one line of JSON each way over a Unix socket.
 //!
 //! Owns the messages, the client's side and the reading of a bounded line. The socket also tells the
-//! client which process the supervisor is, in the client's own numbering.
+//! client which process the supervisor is, in the client's own numbering, and by its end when it is gone.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;

@@ -51,7 +51,7 @@ pub enum SupervisorError {
     #[error("the API server did not take the lab's nodes: {0}")]
     Api(#[from] kube::Error),
     /// Its external host.
-    #[error("{0}")]
+    #[error(transparent)]
     Ext(#[from] SilentError),
     /// Its socket.
     #[error("the control socket cannot be used: {0}; a shorter TMPDIR may help")]
