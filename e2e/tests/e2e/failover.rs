@@ -11,7 +11,7 @@ use egret_e2e::stream::Stream;
 const IP: &str = "10.10.0.31";
 const POD: &str = "prod/web";
 /// Long enough for a power cut in its middle to be over.
-const STREAM_S: u32 = 10;
+const STREAM_S: u32 = 8;
 
 /// An Egress in force on the returned gateway, and a Pod on another node that leaves with it.
 fn in_force(lab: &Lab) -> Result<String> {
@@ -31,7 +31,7 @@ fn in_force(lab: &Lab) -> Result<String> {
 /// Begins a stream and lets it run for a moment.
 fn stream(lab: &Lab) -> Result<Stream> {
     let stream = lab.stream(POD, STREAM_S)?;
-    sleep(Duration::from_secs(2));
+    sleep(Duration::from_secs(1));
     Ok(stream)
 }
 
