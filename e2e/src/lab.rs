@@ -21,8 +21,8 @@ mod traffic;
 pub use offer::Answer;
 pub use traffic::PodSpec;
 
-/// No single command takes longer than this; one that does is ended.
-const COMMAND_LIMIT_S: &str = "120";
+/// No single command takes longer than this; one that does is ended. The lab gives up sooner, and says why.
+const COMMAND_LIMIT_S: &str = "240";
 
 /// A running lab. It ends with this value, unless it is kept.
 #[derive(Debug)]
@@ -38,26 +38,37 @@ impl Lab {
     pub fn run(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let lab = Self::start(&format!("e2e-{}-{number}", std::process::id()), nodes)?;
-        let result = test(&lab);
-        if result.is_err() {
+        let name = format!("e2e-{}-{number}", std::process::id());
+        let lab = Self::up(&name, nodes, Stdio::piped())?;
+        let result = lab.wait_until_ready().and_then(|()| test(&lab));
+        if let Err(error) = &result {
+            eprintln!("--- {name}: {error:#}");
             lab.tell_what_is_so();
         }
         result
     }
 
-    /// Starts a lab of this name (lower-case letters, digits, dashes) with nodes `node-1` to `node-N`, all ready.
+    /// Starts a lab of this name (lower-case letters, digits, dashes) with nodes `node-1` to `node-N`, all ready. Its
+    /// progress goes to standard error.
     pub fn start(name: &str, nodes: u8) -> Result<Self> {
+        let lab = Self::up(name, nodes, Stdio::inherit())?;
+        lab.wait_until_ready()?;
+        Ok(lab)
+    }
+
+    fn up(name: &str, nodes: u8, progress: Stdio) -> Result<Self> {
         let mut lab = Self {
             name: name.to_owned(),
             nodes,
             binaries: binaries()?,
             is_kept: true,
         };
+        let args = ["up", "--nodes", &nodes.to_string()];
         // One of this name that is up already is somebody else's, and is not ended when this fails.
-        lab.ask(&["up", "--nodes", &nodes.to_string()])?;
+        let mut command = lab.limited(&args);
+        command.stderr(progress);
+        said(&args, start(command)?.wait_with_output()?)?;
         lab.is_kept = false;
-        lab.wait_until_ready()?;
         Ok(lab)
     }
 
@@ -97,29 +108,38 @@ impl Lab {
 
     /// The same with something on standard input.
     pub fn ask_with(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child = self.spawn(args)?;
+        said(args, self.give(args, input)?)
+    }
+
+    /// Runs a command of the lab to its end, whatever that is.
+    fn give(&self, args: &[&str], input: &str) -> Result<Output> {
+        let mut child = start(self.limited(args))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A command that ends early says itself why.
             let _ = stdin.write_all(input.as_bytes());
         }
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = child.wait_with_output()?;
-        if !status.success() {
-            let stderr = String::from_utf8_lossy(&stderr);
-            bail!("hack/lab {}: {status}: {}", args.join(" "), stderr.trim());
-        }
-        Ok(String::from_utf8_lossy(&stdout).into_owned())
+        Ok(child.wait_with_output()?)
     }
 
-    fn spawn(&self, args: &[&str]) -> Result<Child> {
+    /// A command of the lab that is ended when it takes too long.
+    fn limited(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
             .args(["--kill-after=5", COMMAND_LIMIT_S])
             .arg(&self.binaries.lab)
-            .args(args)
+            .args(args);
+        self.about_this_lab(command)
+    }
+
+    /// A command of the lab.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binaries.lab);
+        command.args(args);
+        self.about_this_lab(command)
+    }
+
+    fn about_this_lab(&self, mut command: Command) -> Command {
+        command
             .current_dir(root())
             .env("EGRET_LAB", &self.name)
             .env("EGRET_LAB_CONFIG", &self.binaries.config)
@@ -130,8 +150,6 @@ impl Lab {
             command.env("KUBEBUILDER_ASSETS", assets);
         }
         command
-            .spawn()
-            .context("timeout (of coreutils) could not be started")
     }
 
     /// What a person would look at first; its own failures are part of it.
@@ -140,7 +158,10 @@ impl Lab {
             "status",
             "kubectl get egress,externalippools,egressnodes -o wide",
             "kubectl get pods -A -o wide",
+            "seen",
+            "exec ext -- ss -tan",
             "logs operator",
+            "logs webhook",
         ]
         .map(|line| line.split(' ').map(str::to_owned).collect())
         .into();
@@ -174,6 +195,27 @@ impl Drop for Lab {
             eprintln!("lab {} was not ended: {error:#}", self.name);
         }
     }
+}
+
+fn start(mut command: Command) -> Result<Child> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command
+        .spawn()
+        .with_context(|| format!("{name} could not be started"))
+}
+
+/// A command's standard output, or what it says on standard error as an error.
+fn said(args: &[&str], output: Output) -> Result<String> {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output;
+    if !status.success() {
+        let stderr = String::from_utf8_lossy(&stderr);
+        bail!("hack/lab {}: {status}: {}", args.join(" "), stderr.trim());
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
 const LINES: usize = 60;

@@ -140,6 +140,9 @@ pub struct EgressNode {
 /// What is so.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct EgressNodeStatus {
+    /// How many of its Pods leave with an egress IP.
+    #[serde(default)]
+    pub pods: usize,
     /// Why it is so.
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     ///
     /// Each request has a connection of its own and one second; requests never wait for each other.
     /// `longest_gap_ms` is the longest time between two successive answered requests, by when they
-    /// were sent.
+    /// were sent; `last_answered_ms` is when the last answered one was sent, since the start.
     Stream(Stream),
     /// Run a command in a Pod, on a node, on the external host or in the lab's root namespace.
     Exec(Exec),

@@ -56,6 +56,12 @@ pub enum ClusterError {
     /// A node's power was not changed.
     #[error(transparent)]
     Power(#[from] PowerError),
+    /// The API server was started and does not answer.
+    #[error(
+        "the API server did not answer within {:?}: `hack/lab logs apiserver` may say why",
+        control_plane::PATIENCE
+    )]
+    NoAnswer,
     /// Pods did not run or go in time.
     #[error(
         "{what} within {POD_PATIENCE:?}: `hack/lab logs` and `hack/lab kubectl get pods -A` may say why"
@@ -126,13 +132,8 @@ impl Cluster {
     }
 
     async fn await_api(&self) -> Result<(), ClusterError> {
-        let answer = control_plane::answers(&self.client);
-        let slow = |_| ClusterError::TooSlow {
-            what: "the API server did not answer".to_owned(),
-        };
-        tokio::time::timeout(POD_PATIENCE, answer)
-            .await
-            .map_err(slow)
+        let answers = control_plane::answers(&self.client).await;
+        answers.map_err(|_| ClusterError::NoAnswer)
     }
 
     fn status(&self) -> Status {
@@ -309,10 +310,27 @@ impl Cluster {
 
     async fn net(&self, request: NetRequest) -> Result<(), ClusterError> {
         let mut current = self.partition.lock().await;
+        let plugged = self.plugged_in(&request);
         let next = self.cables(current.clone(), request)?;
         underlay::set_partition(&next).await?;
         *current = next;
+        underlay::notice_cables(&plugged).await;
         Ok(())
+    }
+
+    /// The endpoints that a request connects to others.
+    fn plugged_in(&self, request: &NetRequest) -> BTreeSet<Endpoint> {
+        let all = || Endpoint::all(self.spec.nodes);
+        match request {
+            NetRequest::Heal { from, to, .. } if from.is_empty() || to.is_empty() => {
+                all().collect()
+            }
+            NetRequest::Heal { from, to, .. } => from.iter().chain(to).copied().collect(),
+            NetRequest::Uplink { node, up: true } => {
+                BTreeSet::from([Endpoint::Api, Endpoint::Ext, Endpoint::Node(*node)])
+            }
+            NetRequest::Cut { .. } | NetRequest::Uplink { up: false, .. } => BTreeSet::new(),
+        }
     }
 
     fn cables(&self, now: Partition, request: NetRequest) -> Result<Partition, ClusterError> {

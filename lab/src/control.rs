@@ -1,7 +1,7 @@
 //! What commands ask of the supervisor: one line of JSON each way over a Unix socket.
 //!
 //! Owns the messages, the client's side and the reading of a bounded line. The socket also tells the
-//! client which process the supervisor is, in the client's own numbering.
+//! client which process the supervisor is, in the client's own numbering, and by its end when it is gone.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
 
 use crate::home::Home;
 use crate::process::{Order, State};
@@ -181,6 +182,15 @@ impl Control {
     pub fn supervisor(&self) -> Result<i32, ControlError> {
         let peer = getsockopt(&self.0, PeerCredentials).map_err(io::Error::from)?;
         Ok(peer.pid())
+    }
+
+    /// Waits until the supervisor is gone: whatever ended it closed its side.
+    pub async fn ended(self) -> io::Result<()> {
+        self.0.set_nonblocking(true)?;
+        let mut stream = tokio::net::UnixStream::from_std(self.0)?;
+        // It says nothing to one who asks nothing. That it was cut off, or ended in order, is the same here.
+        let _ = stream.read_u8().await;
+        Ok(())
     }
 
     /// Asks and waits for the answer.

@@ -50,6 +50,8 @@ pub struct Summary {
     pub sources: BTreeMap<String, usize>,
     /// The longest time between two successive answered requests, by when they were sent.
     pub longest_gap_ms: u128,
+    /// When the last answered request was sent, since the start; none without any answer.
+    pub last_answered_ms: Option<u128>,
 }
 
 impl Summary {
@@ -71,6 +73,7 @@ impl Summary {
             summary.longest_gap_ms = summary.longest_gap_ms.max(gap.as_millis());
             last = Some(sample.sent_at);
         }
+        summary.last_answered_ms = last.map(|last| last.as_millis());
         summary
     }
 }
@@ -146,6 +149,7 @@ mod tests {
             (summary.sent, summary.answered, summary.longest_gap_ms),
             (5, 3, 400)
         );
+        assert_eq!(summary.last_answered_ms, Some(410));
         assert_eq!(
             summary.sources,
             BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)])
@@ -156,6 +160,7 @@ mod tests {
     fn without_answers_there_is_no_gap_and_no_source() {
         let summary = Summary::of(vec![sample(0, None), sample(10, None)]);
         assert_eq!((summary.answered, summary.longest_gap_ms), (0, 0));
+        assert_eq!(summary.last_answered_ms, None);
         assert!(summary.sources.is_empty());
     }
 }

@@ -1,15 +1,17 @@
 //! The life of a lab: bring-up, answering commands, the end.
 //!
 //! Owns the order of bring-up and tells each step on standard output, one line of JSON each, to the
-//! `up` that waits. When that one goes away before the lab is ready, the lab ends as well.
+//! `up` that waits. When that one goes away before the lab is ready, the lab ends as well, at once.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 
@@ -17,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::control::{LONGEST_LINE, Reply, Request};
 use crate::control_plane::{self, ControlPlaneError};
 use crate::credentials::{Credentials, CredentialsError};
+use crate::echo::{self, SilentError};
 use crate::home::{Home, HomeError};
 use crate::kubelet::Kubelet;
 use crate::manifests::{self, ManifestError};
@@ -25,9 +28,6 @@ use crate::node;
 use crate::process::{Launch, Process};
 use crate::spec::LabSpec;
 use crate::{endpoints, underlay, workload};
-
-/// How long the API server may take on a busy machine.
-const API_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long the webhook may take to fill its caches, and the operator to make its certificate and see it serve.
 const WEBHOOK_PATIENCE: Duration = Duration::from_mins(1);
@@ -58,12 +58,15 @@ pub enum SupervisorError {
         "the webhook did not serve within {WEBHOOK_PATIENCE:?}: the logs of operator and webhook may say why"
     )]
     Webhook,
+    /// Its external host.
+    #[error(transparent)]
+    Ext(#[from] SilentError),
     /// Its socket.
     #[error("the control socket cannot be used: {0}; a shorter TMPDIR may help")]
-    Socket(#[source] std::io::Error),
+    Socket(#[source] io::Error),
     /// Whoever wanted it has gone.
     #[error("`up` went away: {0}")]
-    Abandoned(#[source] std::io::Error),
+    Abandoned(#[source] io::Error),
 }
 
 /// What `up` is told.
@@ -80,7 +83,7 @@ pub enum Progress {
 
 fn tell(progress: &Progress) -> Result<(), SupervisorError> {
     let line = serde_json::to_string(progress).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())
         .map_err(SupervisorError::Abandoned)
@@ -93,7 +96,10 @@ fn step(text: impl Into<String>) -> Result<(), SupervisorError> {
 /// Lives until somebody asks for the end.
 pub async fn live(home: &Home) -> Result<(), SupervisorError> {
     let result = async {
-        let cluster = bring_up(home).await?;
+        let cluster = tokio::select! {
+            cluster = bring_up(home) => cluster?,
+            reason = abandoned() => return Err(SupervisorError::Abandoned(reason)),
+        };
         let listener =
             UnixListener::bind(home.control_socket()).map_err(SupervisorError::Socket)?;
         tell(&Progress::Ready)?;
@@ -105,12 +111,22 @@ pub async fn live(home: &Home) -> Result<(), SupervisorError> {
             Ok(())
         }
         Err(error) => {
-            let error: SupervisorError = error;
             // When nobody listens, the log has it.
             let _ = tell(&Progress::Failed(error.to_string()));
             Err(error)
         }
     }
+}
+
+/// Returns when `up` no longer reads what it is told: a pipe whose reader is gone has an error.
+async fn abandoned() -> io::Error {
+    let gone = async {
+        let pipe = pipe::Sender::from_owned_fd(io::stdout().as_fd().try_clone_to_owned()?)?;
+        pipe.ready(Interest::ERROR).await
+    };
+    gone.await
+        .err()
+        .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
 }
 
 async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
@@ -120,11 +136,13 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     underlay::lay(&spec).await?;
     let etcd = Process::keep(control_plane::etcd(&spec, home));
     let apiserver = Process::keep(control_plane::apiserver(&spec, home, &credentials));
-    let network = network(&spec);
     let client = control_plane::client(home).await?;
-    let (network, api) = tokio::join!(network, control_plane::ready(&client, home, API_PATIENCE));
-    network?;
-    api?;
+    let outside = async {
+        network(&spec).await?;
+        Ok::<_, SupervisorError>(serving_ext(&spec, home).await?)
+    };
+    let api = async { Ok(control_plane::ready(&client, home).await?) };
+    let (ext, ()) = tokio::try_join!(outside, api)?;
     step("the API server answers")?;
     let controllers = Process::keep(control_plane::controller_manager(&spec, home, &credentials));
     node::register(&client, spec.node_ids()).await?;
@@ -134,7 +152,7 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     cluster.adopt("etcd", None, etcd);
     cluster.adopt("apiserver", None, apiserver);
     cluster.adopt("controller-manager", None, controllers);
-    cluster.adopt("ext", None, Process::keep(ext(&spec, home)));
+    cluster.adopt("ext", None, ext);
     install(&spec, home, &client, &credentials).await?;
     start_egret(&spec, home, &credentials, &mut cluster)?;
     await_webhook(&spec, &client).await?;
@@ -224,6 +242,13 @@ fn ext(spec: &LabSpec, home: &Home) -> Launch {
     }
 }
 
+/// The external host, once it listens: a request that comes earlier would be refused.
+async fn serving_ext(spec: &LabSpec, home: &Home) -> Result<Process, SilentError> {
+    let process = Process::keep(ext(spec, home));
+    echo::listens(&process).await?;
+    Ok(process)
+}
+
 async fn serve(cluster: Arc<Cluster>, listener: &UnixListener) {
     let end = Arc::new(Notify::new());
     loop {
@@ -251,7 +276,7 @@ async fn converse(cluster: Arc<Cluster>, stream: UnixStream, end: Arc<Notify>) {
         return;
     }
     if line.is_empty() {
-        // A command that only wanted to know which process this is.
+        // A command that only wanted to know which process this is, or until when it lives.
         return;
     }
     let request = serde_json::from_str::<Request>(&line);

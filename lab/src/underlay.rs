@@ -2,12 +2,15 @@
 //!
 //! Batches are pure text; the functions that run them are few. Never touches a Pod.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use futures::future::join_all;
 
 use crate::netns::{CommandError, Netns};
 use crate::partition::Partition;
 use crate::spec::{LabSpec, Masquerade};
-use crate::topology::{API_ADDRESS, BRIDGE, EXT_ADDRESS, EXT_PORT, NodeId, POD_CIDR};
+use crate::topology::{API_ADDRESS, BRIDGE, EXT_ADDRESS, EXT_PORT, Endpoint, NodeId, POD_CIDR};
 
 /// The nft table in which the external host notes every source address it sees.
 pub const SEEN_TABLE: &str = "lab";
@@ -67,6 +70,20 @@ pub async fn detach_node(node: NodeId) {
 /// Makes the cables what `partition` says.
 pub async fn set_partition(partition: &Partition) -> Result<(), CommandError> {
     Netns::Root.nft(&partition.render()).await
+}
+
+/// Lets endpoints whose cable was plugged in try again at once to find those whom they did not find without it. A real
+/// one sees its carrier come and forgets its neighbours; a bridge's ports notice nothing.
+pub async fn notice_cables(endpoints: &BTreeSet<Endpoint>) {
+    let each = endpoints.iter().map(|endpoint| async {
+        let (netns, link) = match endpoint.port() {
+            Some(port) => (Netns::Named(port), "eth0"),
+            None => (Netns::Root, BRIDGE),
+        };
+        let forget = format!("neigh flush dev {link} nud failed nud incomplete\n");
+        netns.ip_best_effort(&forget).await;
+    });
+    join_all(each).await;
 }
 
 const UPLINK_UP: &str = "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\n";

@@ -1,5 +1,8 @@
 //! What can happen to a cluster, and a look at a node from inside.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 
 use super::Lab;
@@ -68,5 +71,45 @@ impl Lab {
         let target = format!("node/{node}");
         let words: Vec<_> = command.split(' ').collect();
         self.ask(&[&["exec", &target, "--"], &words[..]].concat())
+    }
+    /// The addresses that a node has on its links.
+    pub fn addresses_on(&self, node: &str) -> Result<BTreeSet<Ipv4Addr>> {
+        Ok(addresses(&self.on_node(node, "ip -o -4 addr")?))
+    }
+
+    /// The nodes that have this address on a link.
+    pub fn nodes_with(&self, address: &str) -> Result<Vec<String>> {
+        let address = address.parse()?;
+        let mut found = Vec::new();
+        for node in self.nodes() {
+            if self.addresses_on(&node)?.contains(&address) {
+                found.push(node);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The addresses in what `ip -o addr` prints.
+fn addresses(listing: &str) -> BTreeSet<Ipv4Addr> {
+    let addresses = listing
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(3));
+    let addresses = addresses.filter_map(|address| address.split('/').next());
+    addresses
+        .filter_map(|address| address.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_ips_listing() {
+        let listing = "1: lo    inet 127.0.0.1/8 scope host lo\n\
+                       5: egret-ips    inet 10.10.3.7/32 scope global egret-ips\n";
+        let expected = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 10, 3, 7)];
+        assert_eq!(addresses(listing), BTreeSet::from(expected));
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
 use super::Lab;
-use crate::object::{Egress, List, Pool};
+use crate::object::{Egress, EgressNode, List, Pool};
 use crate::patience::wait_until;
 
 impl Lab {
@@ -58,6 +58,11 @@ impl Lab {
     /// An Egress.
     pub fn egress(&self, name: &str) -> Result<Egress> {
         self.get("egress", name)
+    }
+
+    /// A node's report on itself.
+    pub fn egress_node(&self, name: &str) -> Result<EgressNode> {
+        self.get("egressnode", name)
     }
 
     /// A pool.

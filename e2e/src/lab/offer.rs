@@ -2,9 +2,7 @@
 //!
 //! Owns the three things that a user gets to see: whether an object is taken, as what, and which words come with it.
 
-use std::io::Write;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::Lab;
@@ -44,11 +42,7 @@ impl Lab {
 
     /// Runs kubectl for all that it says.
     pub fn tell(&self, args: &[&str], input: &str) -> Result<Answer> {
-        let mut child = self.spawn(&[&["kubectl"], args].concat())?;
-        let mut stdin = child.stdin.take().context("kubectl has no input")?;
-        stdin.write_all(input.as_bytes())?;
-        drop(stdin);
-        let output = child.wait_with_output()?;
+        let output = self.give(&[&["kubectl"], args].concat(), input)?;
         Ok(Answer {
             is_taken: output.status.success(),
             object: serde_json::from_slice(&output.stdout).unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::Lab;
+use super::{Lab, start};
 use crate::patience::wait_until;
 use crate::stream::Stream;
 
@@ -31,6 +31,23 @@ impl Lab {
             args.extend(["-l", labels]);
         }
         self.ask(&args).map(drop)
+    }
+
+    /// The same for a Pod that an Egress in force selects: from the first on, its packets leave with the egress IP or
+    /// not at all.
+    pub fn served_pod(&self, pod: &str, node: &str, labels: &str) -> Result<()> {
+        self.until_served(node, || self.pod(pod, node, labels))
+    }
+
+    /// Lets `make` make one Pod on this node that an Egress in force selects, and waits until the node says that it
+    /// serves one more. What a Pod sends earlier is masqueraded by its node, and answered later: a connection that
+    /// began there may show packets of the node's at any time afterwards.
+    pub fn until_served(&self, node: &str, make: impl FnOnce() -> Result<()>) -> Result<()> {
+        let look = || Ok(self.egress_node(node)?.status.pods);
+        let before = look()?;
+        make()?;
+        let what = format!("{node} serves the new Pod");
+        wait_until(&what, look, |pods| *pods > before).map(drop)
     }
 
     /// Makes many Pods.
@@ -67,7 +84,8 @@ impl Lab {
             "--seconds",
             &seconds.to_string(),
         ];
-        Ok(Stream::new(self.spawn(&args)?))
+        // It ends by itself.
+        Ok(Stream::new(start(self.command(&args))?))
     }
 
     /// Every source address from which a packet has reached the external host, with the number of packets.

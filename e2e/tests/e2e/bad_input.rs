@@ -1,6 +1,6 @@
 //! What cannot be done is said in a condition, is cured when its cause goes, and disturbs nobody else.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use egret_e2e::lab::Lab;
 use egret_e2e::manifest::{egress, pods_with, pool};
 use egret_e2e::object::{Condition, Egress, Pool};
@@ -92,6 +92,55 @@ fn an_address_that_cannot_be_had_is_refused_until_it_can() -> Result<()> {
 }
 
 #[test]
+fn an_egress_in_force_that_is_given_an_address_it_cannot_have_disturbs_nobody() -> Result<()> {
+    with_a_good_one(|lab| {
+        lab.apply(&egress(
+            "web",
+            &pods_with("app", "web"),
+            "externalIPPool: pair",
+        ))?;
+        lab.pod("shop/web", "node-1", "app=web")?;
+        lab.gateway_of("web", "10.10.0.32")?;
+        lab.wait_for_source("shop/web", "10.10.0.32")?;
+        let gateway = lab.gateway_of("good", "10.10.0.31")?;
+
+        let requests = lab.stream(POD, 10)?;
+        for (address, reason, words) in [
+            ("10.10.0.31", "AddressTaken", ["10.10.0.31", "good"]),
+            ("10.10.0.41", "OutsidePool", ["10.10.0.41", "pair"]),
+        ] {
+            lab.patch_egress("web", &format!("spec: {{egressIP: {address}}}"))?;
+            wait_for_refusal(lab, "web", "IPAllocated", reason, &words)?;
+            wait_for_places(lab, &[("10.10.0.31", &[&gateway]), ("10.10.0.32", &[])])?;
+            ensure!(lab.nodes_with("10.10.0.41")?.is_empty(), "{reason}");
+            let left = lab.source_of("shop/web");
+            let is_unheard =
+                matches!(&left, Err(error) if error.to_string().contains("got nothing"));
+            ensure!(is_unheard, "{reason}: it leaves without its IP: {left:?}");
+        }
+        let summary = requests.finish()?;
+        ensure!(
+            summary.is_only_from("10.10.0.31") && !summary.is_stuck(),
+            "the good one was disturbed: {summary:?}"
+        );
+
+        lab.patch_egress("web", "spec: {egressIP: 10.10.0.32}")?;
+        lab.gateway_of("web", "10.10.0.32")?;
+        lab.wait_for_source("shop/web", "10.10.0.32")
+    })
+}
+
+/// Waits until each address is on the links of these nodes and of no others.
+fn wait_for_places(lab: &Lab, wanted: &[(&str, &[&str])]) -> Result<()> {
+    for (address, nodes) in wanted {
+        let what = format!("{address} is on {nodes:?} only");
+        let is_so = |seen: &Vec<String>| seen == nodes;
+        wait_until(&what, || lab.nodes_with(address), is_so)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_full_pool_says_so_and_serves_who_waits_when_an_address_is_free() -> Result<()> {
     with_a_good_one(|lab| {
         lab.apply(&nobodys("second", "externalIPPool: pair"))?;
@@ -133,9 +182,11 @@ fn a_static_ip_that_no_node_has_waits_for_one() -> Result<()> {
 #[test]
 fn what_is_no_address_is_refused_by_the_api_server_or_in_a_condition() -> Result<()> {
     with_a_good_one(|lab| {
+        let refusal = lab.apply(&nobodys("neither", "priority: 1")).err();
+        let refusal = refusal.context("neither IP nor pool is taken")?.to_string();
         ensure!(
-            lab.apply(&nobodys("neither", "priority: 1")).is_err(),
-            "neither IP nor pool"
+            refusal.contains("\"neither\" is invalid") && refusal.contains("set externalIPPool"),
+            "{refusal}"
         );
         for (name, address) in [
             ("letters", "egressIP: ten"),

@@ -11,7 +11,7 @@ use egret_e2e::stream::Stream;
 const IP: &str = "10.10.0.31";
 const POD: &str = "prod/web";
 /// Long enough for a power cut in its middle to be over.
-const STREAM_S: u32 = 10;
+const STREAM_S: u32 = 8;
 
 /// An Egress in force on the returned gateway, and a Pod on another node that leaves with it.
 fn in_force(lab: &Lab) -> Result<String> {
@@ -22,7 +22,7 @@ fn in_force(lab: &Lab) -> Result<String> {
         "externalIPPool: pool",
     ))?;
     let gateway = lab.gateway_of("web", IP)?;
-    lab.pod(POD, &lab.node_except(&[&gateway])?, "app=web")?;
+    lab.served_pod(POD, &lab.node_except(&[&gateway])?, "app=web")?;
     lab.wait_for_source(POD, IP)?;
     lab.forget_seen()?;
     Ok(gateway)
@@ -31,17 +31,23 @@ fn in_force(lab: &Lab) -> Result<String> {
 /// Begins a stream and lets it run for a moment.
 fn stream(lab: &Lab) -> Result<Stream> {
     let stream = lab.stream(POD, STREAM_S)?;
-    sleep(Duration::from_secs(2));
+    sleep(Duration::from_secs(1));
     Ok(stream)
 }
 
-/// Ends a stream: every answer, and every packet that the external host saw, came from the egress IP.
+/// Ends a stream: every answer, and every packet that the external host saw, came from the egress IP; requests were
+/// answered that were sent after whatever has just been done, without a long gap before.
 fn finish(lab: &Lab, stream: Stream) -> Result<()> {
+    let done = stream.elapsed();
     let summary = stream.finish()?;
     eprintln!("{summary:?}");
     ensure!(
         summary.is_only_from(IP),
         "answers from elsewhere: {summary:?}"
+    );
+    ensure!(
+        summary.is_answered_after(done) && !summary.is_stuck(),
+        "no answers after {done:?}, or too late: {summary:?}"
     );
     let seen = lab.seen()?;
     ensure!(seen.keys().eq([IP]), "packets from elsewhere: {seen:?}");
@@ -54,8 +60,8 @@ fn the_ip_moves_when_its_node_loses_power_and_stays_when_that_node_returns() -> 
         let first = in_force(lab)?;
         let requests = stream(lab)?;
         lab.power_off(&first)?;
-        let second = lab.wait_for_other_gateway("web", IP, &first)?;
         finish(lab, requests)?;
+        let second = lab.wait_for_other_gateway("web", IP, &first)?;
         lab.wait_for_source(POD, IP)?;
 
         let requests = stream(lab)?;

@@ -1,7 +1,7 @@
 //! Commands that run inside the lab: `exec`, `kubectl`, `curl`, `stream`, `seen`.
 //!
-//! Each enters the lab's namespaces first. Other programs also get its PIDs, so that they end with
-//! the lab; requests are made by this process itself.
+//! Each enters the lab's namespaces first, and ends with the lab: other programs by getting its PIDs,
+//! requests, which this process makes itself, by holding a connection to the supervisor.
 
 use std::io::{IsTerminal, Write};
 use std::process::{ExitStatus, Stdio};
@@ -28,9 +28,24 @@ use crate::arguments;
 
 const CURL_LIMIT: Duration = Duration::from_secs(3);
 
-fn go_in(home: &Home, target: &Target, depth: Depth) -> Result<()> {
-    let supervisor = Control::connect(home)?.supervisor()?;
-    Ok(enter(supervisor, target, depth)?)
+/// Enters the lab; the connection to its supervisor.
+fn go_in(home: &Home, target: &Target, depth: Depth) -> Result<Control> {
+    let control = Control::connect(home)?;
+    enter(control.supervisor()?, target, depth)?;
+    Ok(control)
+}
+
+/// Does something for as long as the lab lives.
+fn do_while_up<T>(lab: Control, work: impl Future<Output = T>) -> Result<T> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            result = work => Ok(result),
+            end = lab.ended() => {
+                end?;
+                bail!("the lab has ended meanwhile")
+            }
+        }
+    })
 }
 
 /// One thread only: a process that has entered other PIDs cannot have more.
@@ -102,8 +117,8 @@ pub(crate) fn curl(home: &Home, curl: &arguments::Curl) -> Result<i32> {
         .parse()
         .with_context(|| format!("{:?} is not a URL", curl.url))?;
     let family = if curl.four { Family::V4 } else { Family::Any };
-    go_in(home, &Target::Pod(curl.pod.clone()), Depth::Network)?;
-    let body = runtime()?.block_on(request::get(&url, family, CURL_LIMIT));
+    let lab = go_in(home, &Target::Pod(curl.pod.clone()), Depth::Network)?;
+    let body = do_while_up(lab, request::get(&url, family, CURL_LIMIT))?;
     let body = body.with_context(|| format!("{} got nothing from {url}", curl.pod))?;
     std::io::stdout().write_all(&body)?;
     Ok(0)
@@ -117,14 +132,14 @@ pub(crate) fn stream(home: &Home, stream: &arguments::Stream) -> Result<i32> {
         .with_context(|| format!("{:?} is not a URL", stream.url))?;
     let length = Duration::from_secs(stream.seconds.into());
     let pod: PodKey = stream.pod.clone();
-    go_in(home, &Target::Pod(pod), Depth::Network)?;
+    let lab = go_in(home, &Target::Pod(pod), Depth::Network)?;
     let stream = Stream {
         url,
         rate: stream.rate,
         length,
         live: stream.live,
     };
-    let summary = runtime()?.block_on(stream.run());
+    let summary = do_while_up(lab, stream.run())?;
     println!("{}", serde_json::to_string(&summary)?);
     Ok(0)
 }

@@ -2,27 +2,54 @@
 
 use super::driver::{Lab, eventually, text};
 
-fn reaches_api(lab: &Lab, node: &str) -> bool {
+/// How curl ends when it could not connect, and when it was too late.
+const CURL_UNHEARD: [i32; 2] = [7, 28];
+/// How `timeout` ends when it was too late.
+const TIMED_OUT: i32 = 124;
+
+fn ask_api(lab: &Lab, node: &str, limit_s: &str) -> Option<i32> {
     let url = "https://10.10.0.1:6443/readyz";
     let target = format!("node/{node}");
-    lab.run(&["exec", &target, "--", "curl", "-sk", "-m1", url])
+    lab.run(&["exec", &target, "--", "curl", "-sk", "-m", limit_s, url])
         .status
-        .success()
+        .code()
 }
 
-/// A node refuses a connection to a port that nobody serves; one that hears nothing says nothing.
-fn reaches_node(lab: &Lab, from: &str, to: &str) -> bool {
+fn is_deaf_to_api(lab: &Lab, node: &str) -> bool {
+    ask_api(lab, node, "1").is_some_and(|code| CURL_UNHEARD.contains(&code))
+}
+
+/// What a node's connection to a port that nobody serves comes to: another node refuses it, one that hears nothing
+/// says nothing.
+fn knock(lab: &Lab, from: &str, to: &str, limit_s: &str) -> (Option<i32>, String) {
     let target = format!("node/{from}");
     let connect = format!(": <>/dev/tcp/{to}/9");
     let output = lab.run(&[
-        "exec", &target, "--", "timeout", "1", "bash", "-c", &connect,
+        "exec", &target, "--", "timeout", limit_s, "bash", "-c", &connect,
     ]);
-    text(&output.stderr).contains("refused")
+    (output.status.code(), text(&output.stderr))
+}
+
+fn is_deaf_to_node(lab: &Lab, from: &str, to: &str) -> bool {
+    let (code, message) = knock(lab, from, to, "1");
+    code == Some(TIMED_OUT) || message.contains("No route to host")
+}
+
+fn wait_for_api(lab: &Lab, node: &str) {
+    eventually("the API is heard", || ask_api(lab, node, "3") == Some(0));
+}
+
+fn wait_for_node(lab: &Lab, from: &str, to: &str) {
+    eventually("the peer is heard", || {
+        knock(lab, from, to, "3").1.contains("refused")
+    });
 }
 
 /// After a cut a node may still be waiting for an address resolution that fails.
-fn leaves_as(lab: &Lab, pod: &str, address: &str) -> bool {
-    text(&lab.run(&["curl", pod]).stdout).trim_end() == address
+fn wait_for_outside(lab: &Lab, pod: &str, address: &str) {
+    eventually("the outside is heard", || {
+        text(&lab.run(&["curl", pod]).stdout).trim_end() == address
+    });
 }
 
 #[test]
@@ -31,18 +58,14 @@ fn a_node_cut_from_all_hears_nobody_until_it_is_healed() {
     lab.ok(&["pod", "a", "--node", "node-1"]);
     lab.ok(&["pod", "b", "--node", "node-2"]);
     lab.ok(&["net", "cut", "node-1"]);
-    lab.fails(&["curl", "default/a"]);
-    assert!(!reaches_api(&lab, "node-1"));
-    assert!(!reaches_node(&lab, "node-1", "10.10.0.102"));
-    assert_eq!(lab.ok(&["curl", "default/b"]), "10.10.0.102");
+    lab.is_unheard("default/a");
+    assert!(is_deaf_to_api(&lab, "node-1"));
+    assert!(is_deaf_to_node(&lab, "node-1", "10.10.0.102"));
+    wait_for_outside(&lab, "default/b", "10.10.0.102");
     lab.ok(&["net", "heal", "node-1"]);
-    eventually("the outside is heard again", || {
-        leaves_as(&lab, "default/a", "10.10.0.101")
-    });
-    eventually("the API is heard again", || reaches_api(&lab, "node-1"));
-    eventually("the peer is heard again", || {
-        reaches_node(&lab, "node-1", "10.10.0.102")
-    });
+    wait_for_outside(&lab, "default/a", "10.10.0.101");
+    wait_for_api(&lab, "node-1");
+    wait_for_node(&lab, "node-1", "10.10.0.102");
 }
 
 #[test]
@@ -50,16 +73,30 @@ fn a_cut_between_two_sets_touches_nothing_else() {
     let lab = Lab::up(&["--nodes", "3"]);
     lab.ok(&["pod", "a", "--node", "node-1"]);
     lab.ok(&["net", "cut", "node-1", "node-2,api"]);
-    assert!(!reaches_node(&lab, "node-1", "10.10.0.102"));
-    assert!(!reaches_node(&lab, "node-2", "10.10.0.101"));
-    assert!(!reaches_api(&lab, "node-1"));
-    assert!(reaches_node(&lab, "node-1", "10.10.0.103"));
-    assert_eq!(lab.ok(&["curl", "default/a"]), "10.10.0.101");
+    assert!(is_deaf_to_node(&lab, "node-1", "10.10.0.102"));
+    assert!(is_deaf_to_node(&lab, "node-2", "10.10.0.101"));
+    assert!(is_deaf_to_api(&lab, "node-1"));
+    wait_for_node(&lab, "node-1", "10.10.0.103");
+    wait_for_outside(&lab, "default/a", "10.10.0.101");
     lab.ok(&["net", "heal"]);
-    eventually("the peer is heard again", || {
-        reaches_node(&lab, "node-1", "10.10.0.102")
-    });
-    eventually("the API is heard again", || reaches_api(&lab, "node-1"));
+    wait_for_node(&lab, "node-1", "10.10.0.102");
+    wait_for_api(&lab, "node-1");
+}
+
+#[test]
+fn that_somebody_was_not_found_during_a_cut_is_forgotten_when_it_is_healed() {
+    let lab = Lab::up(&["--nodes", "2"]);
+    let is_given_up = || {
+        let neighbours = lab.ok(&["exec", "node/node-1", "--", "ip", "neigh"]);
+        let mut lines = neighbours.lines();
+        lines.any(|line| line.starts_with("10.10.0.102 ") && line.contains("FAILED"))
+    };
+    lab.ok(&["net", "cut", "node-1"]);
+    assert!(is_deaf_to_node(&lab, "node-1", "10.10.0.102"));
+    eventually("it is looked for in vain", is_given_up);
+    lab.ok(&["net", "heal", "node-1"]);
+    assert!(!is_given_up());
+    wait_for_node(&lab, "node-1", "10.10.0.102");
 }
 
 #[test]
@@ -67,10 +104,10 @@ fn what_is_cut_one_way_still_arrives_the_other_way() {
     let lab = Lab::up(&["--nodes", "1"]);
     lab.ok(&["pod", "a", "--node", "node-1"]);
     // Both know each other's Ethernet address before the cut.
-    lab.ok(&["curl", "default/a"]);
+    wait_for_outside(&lab, "default/a", "10.10.0.101");
     lab.ok(&["seen", "--reset"]);
     lab.ok(&["net", "cut", "ext", "node-1", "--one-way"]);
-    lab.fails(&["curl", "default/a"]);
+    lab.is_unheard("default/a");
     assert!(lab.ok(&["seen"]).starts_with("10.10.0.101 "));
 }
 
@@ -79,13 +116,11 @@ fn a_node_without_its_cable_to_the_outside_keeps_its_peers_and_the_api() {
     let lab = Lab::up(&["--nodes", "2"]);
     lab.ok(&["pod", "a", "--node", "node-1"]);
     lab.ok(&["net", "uplink", "down", "node-1"]);
-    lab.fails(&["curl", "default/a"]);
-    assert!(reaches_api(&lab, "node-1"));
-    assert!(reaches_node(&lab, "node-1", "10.10.0.102"));
+    lab.is_unheard("default/a");
+    wait_for_api(&lab, "node-1");
+    wait_for_node(&lab, "node-1", "10.10.0.102");
     lab.ok(&["net", "uplink", "up", "node-1"]);
-    eventually("the outside is heard again", || {
-        leaves_as(&lab, "default/a", "10.10.0.101")
-    });
+    wait_for_outside(&lab, "default/a", "10.10.0.101");
 }
 
 #[test]

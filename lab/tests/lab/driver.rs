@@ -36,9 +36,7 @@ impl Lab {
     pub(crate) fn with_programs(script: &str, args: &[&str]) -> Self {
         let lab = Self::new();
         for name in ["egret-operator", "egret-webhook", "egret-agent"] {
-            let file = lab.folder.path().join(name);
-            fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            write_program(&lab.folder.path().join(name), script);
         }
         let programs = lab.folder.path().display().to_string();
         let nothing = lab.folder.path().join("config").display().to_string();
@@ -80,6 +78,18 @@ impl Lab {
         text(&output.stdout).trim_end().to_owned()
     }
 
+    /// A request of a Pod to the external host that must get nothing: neither an answer nor a refusal. What the lab
+    /// itself refuses is something else.
+    pub(crate) fn is_unheard(&self, pod: &str) {
+        let message = self.fails(&["curl", pod]);
+        let nothing = ["no answer within", "No route to host", "unreachable"];
+        assert!(
+            message.contains("got nothing from")
+                && nothing.iter().any(|words| message.contains(words)),
+            "{message}"
+        );
+    }
+
     /// Runs a command that must fail; its standard error.
     pub(crate) fn fails(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -101,6 +111,12 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let _ = self.command(&["down"]).stderr(Stdio::null()).status();
     }
+}
+
+/// Makes a program of a shell script.
+pub(crate) fn write_program(file: &Path, script: &str) {
+    fs::write(file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

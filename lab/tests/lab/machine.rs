@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::driver::text;
 
-/// Links and rules outside of any lab.
+/// Links and rules outside of any lab; counters left out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outside {
     links: String,
@@ -20,7 +20,7 @@ impl Outside {
     pub(crate) fn now() -> Self {
         Self {
             links: said("ip", &["-o", "link"]),
-            rules: said("nft", &["list", "ruleset"]),
+            rules: said("nft", &["--stateless", "list", "ruleset"]),
             namespaces: said("ip", &["netns", "list"]),
             mounts: fs::read_to_string("/proc/self/mounts").unwrap(),
         }
@@ -35,10 +35,13 @@ fn said(program: &str, args: &[&str]) -> String {
 /// The processes whose command line names this folder.
 pub(crate) fn processes_of(folder: &Path) -> Vec<u32> {
     let folder = folder.display().to_string();
-    let mentions = |pid: &u32| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| text(&line).contains(&folder))
-    };
+    let mentions = |pid: &u32| command_line(*pid).contains(&folder);
     all_processes().filter(mentions).collect()
+}
+
+/// A process's command line, its words separated by NUL; empty when it has ended.
+pub(crate) fn command_line(pid: u32) -> String {
+    text(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
 }
 
 /// The namespaces that these processes are in and this one is not.

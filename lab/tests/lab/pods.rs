@@ -152,6 +152,10 @@ fn commands_exit_as_theirs_did_and_end_with_them() {
 fn a_stream_of_requests_tells_sources_and_the_longest_gap() {
     let lab = Lab::up(&["--nodes", "1"]);
     lab.ok(&["pod", "a", "--node", "node-1"]);
+    // Everybody on the path knows their neighbours, so that none of the requests waits for that.
+    eventually("the outside answers", || {
+        lab.run(&["curl", "default/a"]).status.success()
+    });
     let sum = lab.ok(&["stream", "default/a", "--rate", "50", "--seconds", "2"]);
     let sum: serde_json::Value = serde_json::from_str(&sum).unwrap();
     assert_eq!(

@@ -75,6 +75,9 @@ fn an_agent_is_killed_stopped_and_restarted() {
     eventually("another runs", || {
         is_running(&lab, agent) && state(&lab, agent) != first
     });
+    eventually("the other has spoken", || {
+        lab.ok(&["logs", agent]).matches("credentials").count() == 2
+    });
     lab.ok(&["agent", "stop", "node-1"]);
     assert!(state(&lab, agent).starts_with("stopped"));
     lab.ok(&["agent", "cont", "node-1"]);

@@ -47,7 +47,7 @@ fn sources(stage: &mut Stage, lab: &Lab, prod: &str, staging: &str) -> Result<()
     let elsewhere = lab.node_except(&[prod, staging])?;
     for (namespace, gateway) in [("prod", prod), ("staging", staging)] {
         for (name, node) in [("web-on-gateway", gateway), ("web", &elsewhere)] {
-            make(stage, lab, namespace, name, node, "app=web")?;
+            make_served(stage, lab, namespace, name, node)?;
         }
     }
     make(stage, lab, "prod", "db", &elsewhere, "app=db")?;
@@ -64,7 +64,7 @@ fn sources(stage: &mut Stage, lab: &Lab, prod: &str, staging: &str) -> Result<()
         &lab.address_of(&elsewhere)?.to_string(),
     )?;
     stage.note("A Pod that is created afterwards.");
-    make(stage, lab, "prod", "late", &elsewhere, "app=web")?;
+    make_served(stage, lab, "prod", "late", &elsewhere)?;
     leaves_as(stage, lab, "prod/late", PROD_IP)
 }
 
@@ -78,6 +78,11 @@ fn make(
 ) -> Result<()> {
     let args = ["pod", name, "--node", node, "-n", namespace, "-l", labels];
     stage.give(lab, &args).map(drop)
+}
+
+/// Makes a Pod that an Egress selects.
+fn make_served(stage: &Stage, lab: &Lab, namespace: &str, name: &str, node: &str) -> Result<()> {
+    lab.until_served(node, || make(stage, lab, namespace, name, node, "app=web"))
 }
 
 /// Shows one request and checks its source, with some patience for what was applied just now.

@@ -22,7 +22,7 @@ pub(crate) fn perform(stage: &mut Stage, lab: &Lab, count: u32) -> Result<()> {
     lab.apply_file("config/samples/ha.yaml")?;
     lab.gateway_of(EGRESS, IP)?;
     for node in lab.nodes() {
-        lab.pod(&pod_on(&node), &node, "app=web")?;
+        lab.served_pod(&pod_on(&node), &node, "app=web")?;
         lab.wait_for_source(&pod_on(&node), IP)?;
     }
     lab.forget_seen()?;

@@ -34,7 +34,7 @@ impl Case {
             kind, name, spec, ..
         } = self;
         format!(
-            "{{apiVersion: crd.antrea.io/v1beta1, kind: {kind}, metadata: {{name: {name}}}, spec: {{{spec}}}}}"
+            "---\n{{apiVersion: crd.antrea.io/v1beta1, kind: {kind}, metadata: {{name: {name}}}, spec: {{{spec}}}}}"
         )
     }
 }
