@@ -116,6 +116,9 @@ pub struct Request {
     /// Who does it.
     #[serde(default)]
     pub user_info: UserInfo,
+    /// Whether nothing is stored in the end.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The object as it is to be.
     #[serde(default)]
     pub object: Value,

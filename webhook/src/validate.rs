@@ -57,8 +57,8 @@ fn try_validate(index: &Index, request: &Request) -> Result<Opinion, Unexpected>
     Ok(match request.change()? {
         Change::Status => Opinion::default(),
         Change::Delete => deletion(index, kind, &request.name).into(),
-        Change::Create(new) => storage(index, kind, new, None),
-        Change::Update { old, new } => storage(index, kind, new, Some(old)),
+        Change::Create(new) => storage(index, kind, request.dry_run, new, None),
+        Change::Update { old, new } => storage(index, kind, request.dry_run, new, Some(old)),
     })
 }
 
@@ -74,14 +74,24 @@ fn deletion(index: &Index, kind: Kind, name: &str) -> Answer {
     }
 }
 
-fn storage(index: &Index, kind: Kind, new: &Value, old: Option<&Value>) -> Opinion {
+fn storage(
+    index: &Index,
+    kind: Kind,
+    is_rehearsed: bool,
+    new: &Value,
+    old: Option<&Value>,
+) -> Opinion {
     if is_leaving(new) {
         return Opinion::default();
     }
     match kind {
         Kind::Egress => review(new, old, |new: &Egress, old: Option<&Egress>| {
             let old = old.map(EgressDraft::from);
-            index.review_egress(&EgressDraft::from(new), old.as_ref())
+            let new = EgressDraft {
+                is_rehearsed,
+                ..EgressDraft::from(new)
+            };
+            index.review_egress(&new, old.as_ref())
         }),
         Kind::Pool => review(
             new,

@@ -60,6 +60,7 @@ impl From<&Egress> for EgressDraft {
             ip: egress_ip(spec).ok().flatten(),
             lacks_address: lacks_address(spec),
             held: status.as_ref().and_then(held),
+            is_rehearsed: false,
             applied_to: selector::applied_to("spec.appliedTo", &spec.applied_to).ok(),
             priority: spec.priority,
             problems: problems.unwrap_or_default(),

@@ -50,6 +50,9 @@ pub struct EgressDraft {
     pub lacks_address: bool,
     /// The address that a node holds for it, by its status.
     pub held: Option<IpAddr>,
+    /// Whether nothing is stored in the end (`--dry-run=server`, and so `kubectl diff`): then what it needs may be tried out
+    /// with it, and not be stored either.
+    pub is_rehearsed: bool,
     /// `spec.appliedTo`, if it is legible.
     pub applied_to: Option<AppliedTo>,
     /// `spec.priority`.

@@ -90,7 +90,12 @@ impl Index {
         match self.pools.get(name) {
             None => {
                 let instead = self.pools.instead_of(name);
-                found.wrong(problem(format!("does not exist: {instead}")), object());
+                let problem = problem(format!("does not exist: {instead}"));
+                if egress.is_rehearsed {
+                    found.odd(problem);
+                } else {
+                    found.wrong(problem, object());
+                }
             }
             Some(pool) if pool.deleting => {
                 let reason = "is being deleted: name another pool";

@@ -39,6 +39,7 @@ fn egress(name: &str) -> EgressDraft {
         ip: None,
         lacks_address: false,
         held: None,
+        is_rehearsed: false,
         applied_to: Some(selecting(name)),
         priority: 0,
         problems: Vec::new(),

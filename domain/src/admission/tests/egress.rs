@@ -43,6 +43,25 @@ fn a_misspelt_pool_is_told_the_nearest_name() {
     check(&review, &[problem], &[]);
 }
 
+/// `kubectl diff` and tools of that kind try out a pool and its Egresses together, and none is stored.
+#[test]
+fn a_pool_that_is_missing_at_a_rehearsal_is_only_warned_of() {
+    let new = EgressDraft {
+        is_rehearsed: true,
+        ..pooled("new", "prd")
+    };
+    let remark = "spec.externalIPPool: \"prd\" does not exist: did you mean \"prod\"?";
+    warned(&cluster(), &new, &[remark]);
+    let taken = at(
+        "10.10.0.3",
+        EgressDraft {
+            pool: Some("prod".into()),
+            ..new
+        },
+    );
+    assert!(cluster().review_egress(&taken, None).refusal.is_some());
+}
+
 #[test]
 fn an_address_that_the_pool_does_not_hand_out_is_refused_with_those_that_are_free() {
     for (address, reason) in [
