@@ -36,10 +36,19 @@ pub struct Lab {
 impl Lab {
     /// Starts a lab, tests in it, ends it. When the test fails, what the lab says about it goes to standard error.
     pub fn run(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        Self::run_with(nodes, &[], test)
+    }
+
+    /// The same where nothing keeps a wrong object from being stored.
+    pub fn run_without_webhook(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        Self::run_with(nodes, &["--without-webhook"], test)
+    }
+
+    fn run_with(nodes: u8, options: &[&str], test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("e2e-{}-{number}", std::process::id());
-        let lab = Self::up(&name, nodes, Stdio::piped())?;
+        let lab = Self::up(&name, nodes, options, Stdio::piped())?;
         let result = lab.wait_until_ready().and_then(|()| test(&lab));
         if let Err(error) = &result {
             eprintln!("--- {name}: {error:#}");
@@ -51,19 +60,20 @@ impl Lab {
     /// Starts a lab of this name (lower-case letters, digits, dashes) with nodes `node-1` to `node-N`, all ready. Its
     /// progress goes to standard error.
     pub fn start(name: &str, nodes: u8) -> Result<Self> {
-        let lab = Self::up(name, nodes, Stdio::inherit())?;
+        let lab = Self::up(name, nodes, &[], Stdio::inherit())?;
         lab.wait_until_ready()?;
         Ok(lab)
     }
 
-    fn up(name: &str, nodes: u8, progress: Stdio) -> Result<Self> {
+    fn up(name: &str, nodes: u8, options: &[&str], progress: Stdio) -> Result<Self> {
         let mut lab = Self {
             name: name.to_owned(),
             nodes,
             binaries: binaries()?,
             is_kept: true,
         };
-        let args = ["up", "--nodes", &nodes.to_string()];
+        let nodes = nodes.to_string();
+        let args = [&["up", "--nodes", &nodes], options].concat();
         // One of this name that is up already is somebody else's, and is not ended when this fails.
         let mut command = lab.limited(&args);
         command.stderr(progress);

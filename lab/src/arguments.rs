@@ -150,6 +150,9 @@ pub(crate) struct Up {
     /// Do not start Egret's operator, webhook and agents, and do not apply its manifests.
     #[arg(long)]
     pub(crate) without_egret: bool,
+    /// Do not start the webhook, so that objects are taken as they are: what becomes of wrong ones is then up to the rest.
+    #[arg(long)]
+    pub(crate) without_webhook: bool,
     /// The folder with etcd, kube-apiserver and kube-controller-manager (made by hack/tools/build).
     #[arg(long, env = "KUBEBUILDER_ASSETS")]
     pub(crate) assets: Option<PathBuf>,

@@ -3,7 +3,8 @@
 mod table;
 
 use std::collections::BTreeSet;
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use egret_e2e::lab::{Answer, Lab};
@@ -190,7 +191,7 @@ fn what_is_applied_a_second_time_changes_nothing() -> Result<()> {
             lab.apply_file(file)?;
             let all_ready = |seen: &Vec<Egress>| seen.iter().all(Egress::is_ready);
             wait_until("all are in force", || lab.list("egress"), all_ready)?;
-            let before = versions(lab)?;
+            let before = versions_at_rest(lab)?;
             let again = lab.kubectl(&["apply", "-f", file])?;
             assert!(
                 again.lines().all(|line| line.ends_with(" unchanged")),
@@ -202,7 +203,7 @@ fn what_is_applied_a_second_time_changes_nothing() -> Result<()> {
 
             let by_server = ["apply", "--server-side", "--force-conflicts", "-f", file];
             lab.kubectl(&by_server)?;
-            let before = versions(lab)?;
+            let before = versions_at_rest(lab)?;
             lab.kubectl(&by_server)?;
             lab.kubectl(&["diff", "--server-side", "-f", file])?;
             assert_eq!(versions(lab)?, before);
@@ -210,6 +211,19 @@ fn what_is_applied_a_second_time_changes_nothing() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The versions once they stay the same for a while: a pool's usage is told a little later.
+fn versions_at_rest(lab: &Lab) -> Result<String> {
+    let look = || {
+        let before = versions(lab)?;
+        sleep(Duration::from_secs(1));
+        Ok((versions(lab)?, before))
+    };
+    let (versions, _) = wait_until("nothing changes any more", look, |(now, before)| {
+        now == before
+    })?;
+    Ok(versions)
 }
 
 /// Names, generations and versions of everything that users make.

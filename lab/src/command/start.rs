@@ -96,7 +96,11 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
             manifests(&up.config)?
         },
         operator: egret("egret-operator"),
-        webhook: egret("egret-webhook"),
+        webhook: if up.without_webhook {
+            None
+        } else {
+            egret("egret-webhook")
+        },
         agent: egret("egret-agent"),
         program,
     })
