@@ -36,19 +36,37 @@ pub struct Lab {
 impl Lab {
     /// Starts a lab, tests in it, ends it. When the test fails, what the lab says about it goes to standard error.
     pub fn run(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        Self::run_with(nodes, &[], test)
+        Self::run_with(nodes, |_| (), test)
     }
 
     /// The same where nothing keeps a wrong object from being stored.
     pub fn run_without_webhook(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        Self::run_with(nodes, &["--without-webhook"], test)
+        let without = |up: &mut Command| {
+            up.arg("--without-webhook");
+        };
+        Self::run_with(nodes, without, test)
     }
 
-    fn run_with(nodes: u8, options: &[&str], test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    /// The same where the webhook's certificates live as short as they can: half a minute.
+    pub fn run_with_short_certificates(
+        nodes: u8,
+        test: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let short = |up: &mut Command| {
+            up.env("EGRET_CERTIFICATE_LIFETIME", "30s");
+        };
+        Self::run_with(nodes, short, test)
+    }
+
+    fn run_with(
+        nodes: u8,
+        prepare: impl FnOnce(&mut Command),
+        test: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("e2e-{}-{number}", std::process::id());
-        let lab = Self::up(&name, nodes, options, Stdio::piped())?;
+        let lab = Self::up(&name, nodes, prepare, Stdio::piped())?;
         let result = lab.wait_until_ready().and_then(|()| test(&lab));
         if let Err(error) = &result {
             eprintln!("--- {name}: {error:#}");
@@ -60,23 +78,28 @@ impl Lab {
     /// Starts a lab of this name (lower-case letters, digits, dashes) with nodes `node-1` to `node-N`, all ready. Its
     /// progress goes to standard error.
     pub fn start(name: &str, nodes: u8) -> Result<Self> {
-        let lab = Self::up(name, nodes, &[], Stdio::inherit())?;
+        let lab = Self::up(name, nodes, |_| (), Stdio::inherit())?;
         lab.wait_until_ready()?;
         Ok(lab)
     }
 
-    fn up(name: &str, nodes: u8, options: &[&str], progress: Stdio) -> Result<Self> {
+    fn up(
+        name: &str,
+        nodes: u8,
+        prepare: impl FnOnce(&mut Command),
+        progress: Stdio,
+    ) -> Result<Self> {
         let mut lab = Self {
             name: name.to_owned(),
             nodes,
             binaries: binaries()?,
             is_kept: true,
         };
-        let nodes = nodes.to_string();
-        let args = [&["up", "--nodes", &nodes], options].concat();
+        let args = ["up", "--nodes", &nodes.to_string()];
         // One of this name that is up already is somebody else's, and is not ended when this fails.
         let mut command = lab.limited(&args);
         command.stderr(progress);
+        prepare(&mut command);
         said(&args, start(command)?.wait_with_output()?)?;
         lab.is_kept = false;
         Ok(lab)

@@ -11,5 +11,6 @@ pub mod binaries;
 pub mod lab;
 pub mod manifest;
 pub mod object;
+pub mod offers;
 pub mod patience;
 pub mod stream;

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// `longest_gap_ms` is the longest time between two successive answered requests, by when they
     /// were sent; `last_answered_ms` is when the last answered one was sent, since the start.
     Stream(Stream),
+    /// Offer an Egress (JSON on standard input) to the API server again and again without storing it; prints how it was
+    /// answered as JSON.
+    Offer(Offer),
     /// Run a command in a Pod, on a node, on the external host or in the lab's root namespace.
     Exec(Exec),
     /// Cut a node's power, or switch it on again.
@@ -250,6 +253,16 @@ pub(crate) struct Curl {
     /// What to request.
     #[arg(default_value = "http://10.10.0.200:8080/")]
     pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Offer {
+    /// Offers per second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rate: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u32,
 }
 
 #[derive(Debug, Args)]

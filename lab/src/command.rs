@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         Command::Pods(pods) => pods::pods(&home, &pods),
         Command::Curl(curl) => entry::curl(&home, &curl),
         Command::Stream(stream) => entry::stream(&home, &stream),
+        Command::Offer(offer) => entry::offer(&home, &offer),
         Command::Exec(exec) => entry::exec(&home, &exec.target, &exec.command),
         Command::Kubectl { args } => entry::kubectl(&home, &args),
         Command::Shell => {

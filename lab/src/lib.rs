@@ -21,6 +21,7 @@ pub mod manifests;
 pub mod namespace;
 pub mod netns;
 pub mod node;
+pub mod offers;
 pub mod partition;
 pub mod process;
 pub mod request;

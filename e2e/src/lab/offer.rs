@@ -2,10 +2,13 @@
 //!
 //! Owns the three things that a user gets to see: whether an object is taken, as what, and which words come with it.
 
-use anyhow::Result;
+use std::io::Write;
+
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Lab;
+use super::{Lab, start};
+use crate::offers::Offers;
 
 /// What kubectl says.
 #[derive(Debug, Clone)]
@@ -33,6 +36,16 @@ impl Lab {
     pub fn offer(&self, manifest: &str) -> Result<Answer> {
         let args = ["apply", "--dry-run=server", "-o", "json", "-f", "-"];
         self.tell(&args, manifest)
+    }
+
+    /// Begins to offer an Egress, in JSON, so many times per second.
+    pub fn offers(&self, egress: &Value, rate: u32, seconds: u32) -> Result<Offers> {
+        let (rate, seconds) = (rate.to_string(), seconds.to_string());
+        let args = ["offer", "--rate", &rate, "--seconds", &seconds];
+        let mut child = start(self.command(&args))?;
+        let mut stdin = child.stdin.take().context("it takes no Egress")?;
+        stdin.write_all(egress.to_string().as_bytes())?;
+        Ok(Offers::new(child))
     }
 
     /// Deletes one object without doing it.

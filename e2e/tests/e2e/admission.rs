@@ -128,6 +128,41 @@ fn a_pool_in_use_may_be_deleted_and_says_who_uses_it() -> Result<()> {
     })
 }
 
+fn default_pool(name: &str, range: &str) -> String {
+    format!(
+        "---\n{{apiVersion: crd.antrea.io/v1beta1, kind: ExternalIPPool, metadata: {{name: {name}, annotations: \
+         {{egret.dev/is-default-pool: \"true\"}}}}, spec: {{ipRanges: [{{cidr: {range}}}]}}}}"
+    )
+}
+
+#[test]
+fn an_egress_without_ip_and_pool_gets_the_default_pool_if_there_is_just_one() -> Result<()> {
+    Lab::run(2, |lab| {
+        let plain = egress("plain", &pods_with("app", "plain"), "priority: 1");
+        let answer = lab.offer(&plain)?;
+        assert!(answer.words.contains("set externalIPPool"), "{answer:?}");
+        lab.apply(&default_pool("first", "10.10.7.0/29"))?;
+        lab.apply(&plain)?;
+        lab.gateway_of("plain", "10.10.7.1")?;
+
+        let second = default_pool("second", "10.10.6.0/29");
+        let warnings = lab.offer(&second)?.warnings().join("\n");
+        assert!(
+            warnings.contains("second default pool beside first"),
+            "{warnings}"
+        );
+        lab.apply(&second)?;
+        let other = egress("other", &pods_with("app", "other"), "priority: 1");
+        let is_told = |answer: &Answer| {
+            answer
+                .words
+                .contains("several pools are marked as default (first, second)")
+        };
+        wait_until("both are seen", || lab.offer(&other), is_told)?;
+        Ok(())
+    })
+}
+
 const CLIENTS: usize = 20;
 const EACH: usize = 50;
 /// Of a /24, without its first and its last address.

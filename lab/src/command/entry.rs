@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use egret_lab::control::Control;
+use egret_lab::control_plane;
 use egret_lab::credentials::User;
 use egret_lab::home::Home;
 use egret_lab::isolation::exit_code;
 use egret_lab::namespace::{Depth, enter};
+use egret_lab::offers::Offers;
 use egret_lab::request::{self, Family};
 use egret_lab::stream::Stream;
 use egret_lab::topology::{PodKey, Target};
@@ -141,6 +143,23 @@ pub(crate) fn stream(home: &Home, stream: &arguments::Stream) -> Result<i32> {
     };
     let summary = do_while_up(lab, stream.run())?;
     println!("{}", serde_json::to_string(&summary)?);
+    Ok(0)
+}
+
+/// Offers an Egress again and again.
+pub(crate) fn offer(home: &Home, offer: &arguments::Offer) -> Result<i32> {
+    let egress = serde_json::from_reader(std::io::stdin());
+    let offers = Offers {
+        egress: egress.context("standard input is no JSON")?,
+        rate: offer.rate,
+        length: Duration::from_secs(offer.seconds.into()),
+    };
+    let lab = go_in(home, &Target::Lab, Depth::Network)?;
+    let run = async {
+        let client = control_plane::client(home).await?;
+        anyhow::Ok(offers.run(&client).await)
+    };
+    println!("{}", serde_json::to_string(&do_while_up(lab, run)??)?);
     Ok(0)
 }
 
