@@ -244,8 +244,8 @@ fn all_inside(
         return Ok(Vec::new());
     };
     all(ranges.iter().map(|(index, range)| {
-        let range = range.bounds();
-        if subnet.contains(range.start()) && subnet.contains(range.end()) {
+        let bounds = range.bounds();
+        if subnet.contains(bounds.start()) && subnet.contains(bounds.end()) {
             return Ok(());
         }
         let bad = BadPool::OutsideSubnet(subnet);

@@ -258,7 +258,7 @@ fn ranges_outside_the_subnet_are_refused() {
         [
             "spec.ipRanges[1]: \"10.0.0.250-10.0.1.5\" is not inside 10.0.0.0/24, the subnet that spec.subnetInfo gives: \
              correct one of them",
-            "spec.ipRanges[2]: \"fd00::-fd00::ffff:ffff:ffff:ffff\" is not inside 10.0.0.0/24, the subnet that \
+            "spec.ipRanges[2]: \"fd00::/64\" is not inside 10.0.0.0/24, the subnet that \
              spec.subnetInfo gives: correct one of them",
         ]
     );
