@@ -11,6 +11,7 @@
 
 pub mod answer;
 pub mod args;
+pub mod body;
 pub mod cache;
 pub mod certificate;
 pub mod default;

@@ -236,7 +236,7 @@ impl Host {
 /// Ends when nothing has been asked for so long; never, if something has.
 async fn silence(mut seen: watch::Receiver<Doing>, limit: Duration) {
     if timeout(limit, seen.changed()).await.is_ok() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use axum::body::{Bytes, to_bytes};
 use axum::http::Request as HttpRequest;
 use egret_domain::admission::Fact;
 use http::Response as HttpResponse;
@@ -145,6 +146,7 @@ impl Cluster {
             cache: Cache::default(),
             readiness: Readiness::default(),
             client: Client::new(service, "default"),
+            room: Room::default(),
             metrics: Metrics::registered(&mut metrics),
         };
         Self {

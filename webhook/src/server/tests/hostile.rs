@@ -82,7 +82,7 @@ async fn only_json_is_read() {
 async fn a_body_that_is_too_large_is_not_read() {
     let cluster = Cluster::small();
     let mut large = valid();
-    large["request"]["object"]["metadata"]["annotations"] = json!({"a": "x".repeat(BODY_MAX)});
+    large["request"]["object"]["metadata"]["annotations"] = json!({"a": "x".repeat(body::MOST)});
     let told = cluster.ask("/validate", &large).await;
     assert_eq!(told.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
