@@ -24,10 +24,14 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::excerpt::excerpt;
+
 /// Objects that are read anew for one answer; the first ones are as good as any others.
 const SECOND_LOOKS: usize = 8;
 /// The time for that. The API server itself waits 5 s for the answer.
 const SECOND_LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// Of why an object cannot be read, more bytes are not logged: they may be the object.
+const ERROR_MAX: usize = 200;
 /// Here nobody counts what a node holds.
 const NO_CAP: usize = usize::MAX;
 
@@ -155,6 +159,7 @@ impl Cache {
                 Event::Applied(object) => self.note(told(&object)),
                 Event::Deleted(key) => self.note(gone(&key)),
                 Event::Undecodable { key, error, object } => {
+                    let error = excerpt(error, ERROR_MAX);
                     warn!(kind, object = %key, error, "is not what its type says: read as far as possible");
                     if let Some(fact) = malformed(&key, &object) {
                         self.note(fact);

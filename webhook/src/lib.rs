@@ -15,6 +15,7 @@ pub mod body;
 pub mod cache;
 pub mod certificate;
 pub mod default;
+mod excerpt;
 pub mod guests;
 pub mod metrics;
 pub mod outgoing;

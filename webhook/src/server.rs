@@ -1,7 +1,8 @@
 //! The two questions that can be asked over HTTP: what to add to an object, and whether it may be stored.
 //!
 //! Owns their paths, and what is answered when something is no question at all. Never lets anything through by accident:
-//! only a question that was understood in full can be answered with "allowed". Logs no object, and who asks only at debug.
+//! only a question that was understood in full can be answered with "allowed". Logs no object, of one that cannot be read
+//! at most the few words that say why, and who asks only at debug.
 
 use std::time::Instant;
 

@@ -129,6 +129,36 @@ async fn what_is_no_question_is_a_bad_request() {
     }
 }
 
+/// Answers and logs have the same texts.
+#[tokio::test]
+async fn of_what_is_sent_little_is_repeated() {
+    let (cluster, long) = (Cluster::small(), json!("x".repeat(100_000)));
+    for pointer in [
+        "/apiVersion",
+        "/kind",
+        "/request/uid",
+        "/request/userInfo",
+        "/request/kind",
+        "/request/kind/kind",
+        "/request/kind/version",
+        "/request/name",
+        "/request/operation",
+        "/request/subResource",
+        "/request/object/kind",
+        "/request/object/spec",
+        "/request/object/spec/appliedTo",
+    ] {
+        let mut asked = with(&valid(), pointer, long.clone());
+        // A refusal, whatever else is wrong.
+        if let Some(spec) = asked.pointer_mut("/request/object/spec/externalIPPool") {
+            *spec = json!("prd");
+        }
+        let told = cluster.ask("/validate", &asked).await;
+        let length = told.body.to_string().len();
+        assert!(!told.is_allowed() && length < 1_000, "{pointer} {length}");
+    }
+}
+
 async fn assert_unexpected(pointer: &str, value: Value, words: &str) {
     let cluster = Cluster::small();
     for path in ["/validate", "/mutate"] {
