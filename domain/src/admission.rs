@@ -12,9 +12,10 @@
 //!   warning. An object that is on its way out is never reviewed; deletion is only warned of.
 //! - *Stranding.* A change of a pool strands an address that an Egress of this pool has, if afterwards the pool no longer
 //!   contains it or keeps it back: a range removed, shrunk or replaced by one of the other family, an entry in
-//!   `exclude`, a gateway on top of it. Such a change is refused and names the users. An Egress may leave an address at
-//!   any time; a `nodeSelector` that selects no node strands nothing, since nodes come and labels change: it is warned
-//!   of.
+//!   `exclude`, a gateway on top of it. Such a change is refused and names the users. A pool that has become illegible
+//!   has what was known of it last; if nothing was, all that its users have is taken for its own. An Egress may leave an
+//!   address at any time; a `nodeSelector` that selects no node strands nothing, since nodes come and labels change: it
+//!   is warned of.
 //! - *Who has an address.* A static Egress has its own; a pooled one the one in its spec, unless its pool does not contain
 //!   that, and the one that a node still holds for it. Several static Egresses may share an address. One that its
 //!   owner is about to give up (it is being deleted) may be asked for: the operator makes the new one wait.
