@@ -106,14 +106,34 @@ impl Index {
                     let remark = "cannot be used as it is: its condition Ready says why";
                     found.odd(problem(remark.to_owned()));
                 }
-                Some(Legible { allocator, .. }) => {
-                    let remark = self.lack_of_room(egress, name, allocator);
-                    if let Some(remark) = remark {
-                        found.odd(problem(remark));
-                    }
-                }
+                Some(legible) => self.look_at_its_addresses(egress, legible, found),
             },
         }
+    }
+
+    /// Looks for what keeps one that wants any address of a pool from having one.
+    fn look_at_its_addresses(&self, egress: &EgressDraft, pool: &Legible, found: &mut Findings) {
+        let name = &pool.spec.name;
+        let problem = |reason: String| Problem::of(POOL, name.as_str(), reason);
+        if egress.ip.is_none()
+            && let Some(family) = self.only_family_without_nodes(pool)
+        {
+            let reason = format!(
+                "has only {family} addresses, and no node has one: name a pool of {} addresses",
+                family.other()
+            );
+            found.wrong(problem(reason), [Object::Pool(name.clone())]);
+        } else if let Some(remark) = self.lack_of_room(egress, name, &pool.allocator) {
+            found.odd(problem(remark));
+        }
+    }
+
+    /// The family of all of the pool's addresses, if no node could hold any of them.
+    fn only_family_without_nodes(&self, pool: &Legible) -> Option<Family> {
+        let ranges = pool.spec.ranges.iter();
+        let mut families = ranges.map(|range| range.bounds().family());
+        let family = families.next()?;
+        (families.all(|other| other == family) && self.nodes.lack(family)).then_some(family)
     }
 
     /// What to say to one that wants any address of a pool which has too few.
@@ -146,13 +166,12 @@ impl Index {
 
     fn look_at_its_ip(&self, egress: &EgressDraft, ip: IpAddr, found: &mut Findings) {
         let problem = |reason: String| Problem::of(IP, &ip.to_string(), reason);
-        if self.nodes.lack(Family::of(ip)) {
-            let (this, other) = match Family::of(ip) {
-                Family::V4 => ("IPv4", "IPv6"),
-                Family::V6 => ("IPv6", "IPv4"),
-            };
-            let reason =
-                format!("is an {this} address, and no node has one: write an {other} address");
+        let family = Family::of(ip);
+        if self.nodes.lack(family) {
+            let reason = format!(
+                "is an {family} address, and no node has one: write an {} address",
+                family.other()
+            );
             found.wrong(problem(reason), []);
         }
         let legible = egress

@@ -12,7 +12,7 @@ use super::{DefaultPool, Index, PoolDraft, Review};
 use crate::control::Object;
 use crate::listing::listed;
 use crate::name::{EgressName, PoolName};
-use crate::net::{Family, IpRange};
+use crate::net::IpRange;
 use crate::pool::{Pool as Allocator, PoolSpec, Range, Refusal, lost};
 use crate::problem::Problem;
 
@@ -98,12 +98,10 @@ impl Index {
             let problem = |remark| Problem::of(&path, &range.to_string(), remark);
             let is_elsewhere = |ip| self.nodes.are_all_elsewhere(ip);
             if self.nodes.lack(bounds.family()) {
-                let this = match bounds.family() {
-                    Family::V4 => "IPv4",
-                    Family::V6 => "IPv6",
-                };
-                let remark =
-                    format!("has {this} addresses, and no node has one: none can be assigned");
+                let remark = format!(
+                    "has {} addresses, and no node has one: none can be assigned",
+                    bounds.family()
+                );
                 found.odd(problem(remark));
             } else if pool.spec.subnet.is_none()
                 && is_elsewhere(bounds.start())

@@ -210,6 +210,41 @@ fn a_family_that_no_node_has_is_refused() {
 }
 
 #[test]
+fn a_pool_of_a_family_that_no_node_has_takes_nobody_in() {
+    let mut index = cluster();
+    index.apply(pool("six", &["fd00::/64"]).into());
+    index.apply(pool("both", &["fd01::/64", "10.40.0.0/24"]).into());
+    index.apply(pool("empty", &[]).into());
+    let problem = "spec.externalIPPool: \"six\" has only IPv6 addresses, and no node has one: name a pool of IPv4 \
+                   addresses";
+    check(
+        &index.review_egress(&pooled("new", "six"), None),
+        &[problem],
+        &[],
+    );
+    let old = pooled("old", "six");
+    let tolerated = index.review_egress(
+        &EgressDraft {
+            priority: 1,
+            ..old.clone()
+        },
+        Some(&old),
+    );
+    check(&tolerated, &[], &[problem]);
+    let named = said(&index.review_egress(&at("fd00::8", pooled("new", "six")), None)).refused;
+    assert!(
+        named.len() == 1 && named[0].starts_with("spec.egressIP"),
+        "{named:?}"
+    );
+    for name in ["both", "empty"] {
+        let review = index.review_egress(&pooled("new", name), None);
+        assert_eq!(review.refusal, None, "{name}");
+    }
+    index.apply(node("node-2", &["fd00::2"]));
+    warned(&index, &pooled("new", "six"), &[]);
+}
+
+#[test]
 fn a_pool_on_its_way_out_takes_nobody_in() {
     let mut index = cluster();
     index.apply(going(pool("edge", &["10.20.0.1-10.20.0.2"])).into());
