@@ -38,11 +38,12 @@ use std::net::IpAddr;
 
 pub use self::draft::{EgressDraft, Fact, PoolDraft};
 pub use self::pools::DefaultPool;
-pub use self::review::Review;
+pub use self::review::{Doubt, Review};
 
 use self::nodes::Nodes;
 use self::pools::Pools;
 use crate::addresses::Addresses;
+use crate::control::Object;
 use crate::groups::Groups;
 use crate::name::{EgressName, PoolName};
 use crate::overlap::Precedence;
@@ -80,6 +81,14 @@ impl Index {
     /// The pool for Egresses that name neither an address nor a pool.
     pub fn default_pool(&self) -> DefaultPool {
         self.pools.default_pool()
+    }
+
+    /// Whether there is this object, as far as is known.
+    pub fn knows(&self, object: &Object) -> bool {
+        match object {
+            Object::Egress(name) => self.egresses.contains_key(name),
+            Object::Pool(name) => self.pools.get(name).is_some(),
+        }
     }
 
     fn egress_is(&mut self, egress: EgressDraft) {

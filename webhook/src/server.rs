@@ -4,7 +4,8 @@
 //! only a question that was understood in full can be answered with "allowed". Logs no object, of one that cannot be read
 //! at most the few words that say why, and who asks only at debug.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +18,7 @@ use egret_runtime::describe;
 use egret_runtime::ready::Readiness;
 use kube::Client;
 use thiserror::Error;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::answer::{Answer, Verdict};
@@ -26,6 +28,11 @@ use crate::default::default;
 use crate::metrics::{Asked, Metrics};
 use crate::review::{self, Kind, Malformed, Request};
 use crate::validate::{Opinion, validate};
+
+/// How often one answer makes look again.
+const ROUNDS: usize = 2;
+/// The time for that. The API server itself waits 5 s for the answer.
+const SECOND_LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// What answers are made of.
 #[derive(Clone)]
@@ -183,23 +190,29 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// The answer to a question. What a refusal rests on is looked at again before, and once more what the next one rests on
+/// that follows from that.
 async fn answer(sources: &Sources, question: Question, request: &Request) -> Answer {
     let opinion = || {
         let cache = &sources.cache;
         cache.ask(|index| question.opinion(index, request))
     };
-    let first = opinion();
-    let answer = if first.doubts.is_empty() {
-        first.answer
-    } else {
-        sources
-            .cache
-            .look_again(&first.doubts, &sources.client)
-            .await;
-        opinion().answer
-    };
-    tell(question, request, &answer);
-    answer
+    let end = Instant::now() + SECOND_LOOK_LIMIT;
+    let (mut last, mut seen) = (opinion(), BTreeSet::new());
+    for _ in 0..ROUNDS {
+        let new = last.doubts.difference(&seen).collect::<Vec<_>>();
+        if new.is_empty() {
+            break;
+        }
+        let is_done = sources.cache.look_again(new, &sources.client, end).await;
+        seen.append(&mut last.doubts);
+        last = opinion();
+        if !is_done {
+            break;
+        }
+    }
+    tell(question, request, &last.answer);
+    last.answer
 }
 
 fn tell(question: Question, request: &Request, answer: &Answer) {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::pools::Legible;
 use super::review::Findings;
-use super::{DefaultPool, EgressDraft, Index, Review, likeness};
+use super::{DefaultPool, Doubt, EgressDraft, Index, Review, likeness};
 use crate::control::Object;
 use crate::listing::listed;
 use crate::name::{EgressName, PoolName};
@@ -70,17 +70,30 @@ impl Index {
     }
 
     fn look_for_an_address(&self, egress: &EgressDraft, found: &mut Findings) {
-        if egress.lacks_address
-            && let DefaultPool::Several(pools) = self.default_pool()
-        {
-            let reason = format!(
-                "is missing, and several pools are marked as default ({}): name one of them",
-                listed(&pools, SHOWN)
-            );
-            found.wrong(
-                Problem::at(POOL, reason),
-                pools.into_iter().map(Object::Pool),
-            );
+        if !egress.lacks_address {
+            return;
+        }
+        match self.default_pool() {
+            DefaultPool::One(_) => {}
+            // A default pool may have come a moment ago.
+            DefaultPool::None => {
+                found.doubt(Doubt::Pools);
+                if egress.is_rehearsed {
+                    let reason = "is missing, and no pool is marked as default: one that is tried out together with this \
+                                  Egress does not count, so create it first or name it here";
+                    found.wrong(Problem::at(POOL, reason), []);
+                }
+            }
+            DefaultPool::Several(pools) => {
+                let reason = format!(
+                    "is missing, and several pools are marked as default ({}): name one of them",
+                    listed(&pools, SHOWN)
+                );
+                found.wrong(
+                    Problem::at(POOL, reason),
+                    pools.into_iter().map(Object::Pool),
+                );
+            }
         }
     }
 
@@ -263,6 +276,7 @@ fn as_it_was(old: &EgressDraft, new: &EgressDraft) -> EgressDraft {
         .filter(|ip| old.held == Some(*ip) && old.pool == new.pool);
     EgressDraft {
         ip: put_back.or(old.ip),
+        is_rehearsed: new.is_rehearsed,
         ..old.clone()
     }
 }

@@ -345,6 +345,39 @@ fn several_default_pools_are_none_and_the_refusal_names_them() {
     assert_eq!(index.default_pool(), DefaultPool::One("d1".into()));
 }
 
+/// By what its reader finds wrong with it.
+fn lacking() -> EgressDraft {
+    EgressDraft {
+        lacks_address: true,
+        problems: vec![Problem::at("spec", "set externalIPPool")],
+        ..egress("new")
+    }
+}
+
+#[test]
+fn that_no_pool_is_the_default_is_doubted() {
+    let review = cluster().review_egress(&lacking(), None);
+    check(&review, &["spec: set externalIPPool"], &[]);
+    assert_eq!(review.doubts, BTreeSet::from([Doubt::Pools]));
+    let as_before = cluster().review_egress(&lacking(), Some(&lacking()));
+    assert_eq!(
+        (as_before.refusal, as_before.doubts),
+        (None, BTreeSet::new())
+    );
+}
+
+#[test]
+fn a_rehearsal_is_told_that_a_default_pool_has_to_exist_first() {
+    let new = EgressDraft {
+        is_rehearsed: true,
+        ..lacking()
+    };
+    let problem = "spec.externalIPPool: is missing, and no pool is marked as default: one that is tried out together \
+                   with this Egress does not count, so create it first or name it here";
+    let review = cluster().review_egress(&new, None);
+    check(&review, &["spec: set externalIPPool", problem], &[]);
+}
+
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let new = EgressDraft {
@@ -434,7 +467,7 @@ fn nothing_stops_an_egress_on_its_way_out() {
 fn a_refusal_says_on_whom_it_rests() {
     use crate::control::Object;
     let doubts = |new: &EgressDraft| cluster().review_egress(new, None).doubts;
-    let of_pool = |name: &str| BTreeSet::from([Object::Pool(name.into())]);
+    let of_pool = |name: &str| BTreeSet::from([Doubt::Of(Object::Pool(name.into()))]);
     assert_eq!(doubts(&pooled("new", "prd")), of_pool("prd"));
     assert_eq!(
         doubts(&at("10.10.0.5", pooled("new", "prod"))),
@@ -442,7 +475,7 @@ fn a_refusal_says_on_whom_it_rests() {
     );
     assert_eq!(
         doubts(&at("10.10.0.3", pooled("new", "prod"))),
-        BTreeSet::from([Object::Egress("web".into())])
+        BTreeSet::from([Doubt::Of(Object::Egress("web".into()))])
     );
     assert_eq!(doubts(&pooled("new", "prod")), BTreeSet::new());
 }
