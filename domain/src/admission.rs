@@ -18,7 +18,8 @@
 //!   is warned of.
 //! - *Who has an address.* A static Egress has its own; a pooled one the one in its spec, unless its pool does not contain
 //!   that, and the one that a node still holds for it. Several static Egresses may share an address. One that its
-//!   owner is about to give up (it is being deleted) may be asked for: the operator makes the new one wait.
+//!   owner is about to give up (it is being deleted, or asks for another) may be asked for: the operator makes the new one
+//!   wait.
 //! - *An address that is put back* is not new: the operator may write what the status says that a node holds, whatever has
 //!   become of the pool meanwhile.
 //! - *Races.* A refusal says on which objects it rests, so that its caller can look at these again; an acceptance may be

@@ -229,6 +229,10 @@ impl Index {
                 "is still in use by Egress {}, which is being deleted: this Egress waits for that",
                 rival.name
             ))),
+            Some(rival) if is_leaving(rival, ip) => found.odd(problem(format!(
+                "is still held for Egress {}, which asks for another: this Egress waits for that",
+                rival.name
+            ))),
             Some(rival) => {
                 let reason = format!("is in use by Egress {}: {}", rival.name, advice());
                 found.wrong(problem(reason), [Object::Egress(rival.name.clone())]);
@@ -253,7 +257,7 @@ impl Index {
             .filter_map(|name| self.egresses.get(name))
             .filter(|other| self.has(other, ip))
             .filter(|other| egress.pool.is_some() || other.pool.is_some())
-            .min_by_key(|other| seniority(other))
+            .min_by_key(|other| seniority(other, ip))
     }
 
     fn has(&self, egress: &EgressDraft, ip: IpAddr) -> bool {
@@ -265,8 +269,15 @@ impl Index {
     }
 }
 
-fn seniority(egress: &EgressDraft) -> (bool, i64, &EgressName) {
-    (egress.deleting, egress.created, &egress.name)
+/// Less for one that keeps the address for longer.
+fn seniority(egress: &EgressDraft, ip: IpAddr) -> (bool, i64, &EgressName) {
+    let goes = egress.deleting || is_leaving(egress, ip);
+    (goes, egress.created, &egress.name)
+}
+
+/// Whether a node holds the address for it only until it has the other one that it asks for.
+fn is_leaving(egress: &EgressDraft, ip: IpAddr) -> bool {
+    egress.ip.is_some_and(|asked| asked != ip)
 }
 
 /// The old Egress. An address that a node holds for it counts as its own, whether its spec shows it or not.

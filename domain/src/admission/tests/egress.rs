@@ -161,20 +161,27 @@ fn what_an_egress_that_is_being_deleted_has_may_be_waited_for() {
 }
 
 #[test]
-fn an_address_that_a_node_still_holds_for_another_is_in_use() {
+fn an_address_that_a_node_still_holds_for_another_is_in_use_unless_that_asks_for_another() {
     let mut index = cluster();
-    index.apply(
-        EgressDraft {
-            held: Some(ip("10.10.0.3")),
-            ..at("10.10.0.4", pooled("web", "prod"))
-        }
-        .into(),
-    );
-    for address in ["10.10.0.3", "10.10.0.4"] {
-        let review = index.review_egress(&at(address, pooled("new", "prod")), None);
-        let refused = said(&review).refused;
-        assert!(refused[0].contains("Egress web"), "{refused:?}");
-    }
+    let holds = |egress| EgressDraft {
+        held: Some(ip("10.10.0.3")),
+        ..egress
+    };
+    let new = at("10.10.0.3", pooled("new", "prod"));
+    index.apply(holds(pooled("web", "prod")).into());
+    let refused = said(&index.review_egress(&new, None)).refused;
+    assert!(refused[0].contains("in use by Egress web"), "{refused:?}");
+    index.apply(holds(at("10.10.0.4", pooled("web", "prod"))).into());
+    let remark = "spec.egressIP: \"10.10.0.3\" is still held for Egress web, which asks for another: this Egress waits \
+                  for that";
+    warned(&index, &new, &[remark]);
+    let own = at("10.10.0.4", pooled("new", "prod"));
+    let refused = said(&index.review_egress(&own, None)).refused;
+    assert!(refused[0].contains("in use by Egress web"), "{refused:?}");
+    // Another one waits for it too, and will have it.
+    index.apply(at("10.10.0.3", pooled("next", "prod")).into());
+    let refused = said(&index.review_egress(&new, None)).refused;
+    assert!(refused[0].contains("in use by Egress next"), "{refused:?}");
 }
 
 #[test]
