@@ -92,15 +92,15 @@ fn is_ip_stale(object: &Value, old: &Value) -> bool {
 /// with client-side apply only his manifest says it.
 fn is_written_now(object: &Value, ip: &str) -> bool {
     let meta = metadata(object);
-    let applied = meta
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(LAST_APPLIED));
-    let applied = applied.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let is_applied = applied.is_some_and(|applied| {
-        applied.pointer("/spec/egressIP").and_then(Value::as_str) == Some(ip)
-    });
-    is_applied || ip_writer(&meta) == Writer::Both
+    applied(&meta, "/spec/egressIP").is_some_and(|applied| applied == ip)
+        || ip_writer(&meta) == Writer::Both
+}
+
+/// What the manifest of the last client-side apply says at this JSON pointer.
+fn applied(meta: &ObjectMeta, field: &str) -> Option<Value> {
+    let text = meta.annotations.as_ref()?.get(LAST_APPLIED)?;
+    let mut applied = serde_json::from_str::<Value>(text).ok()?;
+    applied.pointer_mut(field).map(Value::take)
 }
 
 /// The burst for a legal rate without one. One that nobody wrote follows the rate.
@@ -111,13 +111,24 @@ fn burst(object: &Value, spec: &Map<String, Value>, old: Option<&Value>) -> Opti
     is_wanted.then(|| quantity::decimal_text(default_burst(bits)))
 }
 
+/// Whether the burst is left over from another rate: nobody wrote it, and the user changes the rate without a word about
+/// the burst. Who applies a manifest that says the same burst owns it no sooner than he changes it.
 fn is_burst_stale(object: &Value, old: &Value) -> bool {
-    let same = |field: &str| {
-        let field = format!("/spec/bandwidth/{field}");
-        object.pointer(&field) == old.pointer(&field)
+    let at = |object: &Value, field: &str| {
+        object
+            .pointer(&format!("/spec/bandwidth/{field}"))
+            .cloned()
+            .unwrap_or_default()
     };
-    let wrote = |object| is_written(&metadata(object), "/f:spec/f:bandwidth/f:burst");
-    same("burst") && !same("rate") && !wrote(old) && !wrote(object)
+    let (meta, burst) = (metadata(object), at(object, "burst"));
+    let wrote = |meta: &ObjectMeta| is_written(meta, "/f:spec/f:bandwidth/f:burst");
+    let is_applied =
+        applied(&meta, "/spec/bandwidth/burst").is_some_and(|applied| applied == burst);
+    at(old, "burst") == burst
+        && at(old, "rate") != at(object, "rate")
+        && !is_applied
+        && !wrote(&metadata(old))
+        && !wrote(&meta)
 }
 
 /// What cannot be read is as good as absent: the API server checks it.

@@ -12,12 +12,14 @@
 //!   warning. An object that is on its way out is never reviewed; deletion is only warned of.
 //! - *Stranding.* A change of a pool strands an address that an Egress of this pool has, if afterwards the pool no longer
 //!   contains it or keeps it back: a range removed, shrunk or replaced by one of the other family, an entry in
-//!   `exclude`, a gateway on top of it. Such a change is refused and names the users. An Egress may leave an address at
-//!   any time; a `nodeSelector` that selects no node strands nothing, since nodes come and labels change: it is warned
-//!   of.
+//!   `exclude`, a gateway on top of it. Such a change is refused and names the users. A pool that has become illegible
+//!   has what was known of it last; if nothing was, all that its users have is taken for its own. An Egress may leave an
+//!   address at any time; a `nodeSelector` that selects no node strands nothing, since nodes come and labels change: it
+//!   is warned of.
 //! - *Who has an address.* A static Egress has its own; a pooled one the one in its spec, unless its pool does not contain
 //!   that, and the one that a node still holds for it. Several static Egresses may share an address. One that its
-//!   owner is about to give up (it is being deleted) may be asked for: the operator makes the new one wait.
+//!   owner is about to give up (it is being deleted, or asks for another) may be asked for: the operator makes the new one
+//!   wait.
 //! - *An address that is put back* is not new: the operator may write what the status says that a node holds, whatever has
 //!   become of the pool meanwhile.
 //! - *Races.* A refusal says on which objects it rests, so that its caller can look at these again; an acceptance may be
@@ -37,11 +39,12 @@ use std::net::IpAddr;
 
 pub use self::draft::{EgressDraft, Fact, PoolDraft};
 pub use self::pools::DefaultPool;
-pub use self::review::Review;
+pub use self::review::{Doubt, Review};
 
 use self::nodes::Nodes;
 use self::pools::Pools;
 use crate::addresses::Addresses;
+use crate::control::Object;
 use crate::groups::Groups;
 use crate::name::{EgressName, PoolName};
 use crate::overlap::Precedence;
@@ -79,6 +82,14 @@ impl Index {
     /// The pool for Egresses that name neither an address nor a pool.
     pub fn default_pool(&self) -> DefaultPool {
         self.pools.default_pool()
+    }
+
+    /// Whether there is this object, as far as is known.
+    pub fn knows(&self, object: &Object) -> bool {
+        match object {
+            Object::Egress(name) => self.egresses.contains_key(name),
+            Object::Pool(name) => self.pools.get(name).is_some(),
+        }
     }
 
     fn egress_is(&mut self, egress: EgressDraft) {

@@ -7,10 +7,13 @@ use egret_domain::problem::{PROBLEMS_SHOWN, Problem, Problems};
 use json_patch::Patch;
 use serde_json::{Value, json};
 
+use crate::excerpt::excerpt;
 use crate::review::{API_VERSION, REVIEW, Request, Unexpected};
 
 /// Longer warnings are cut by the API server, in bytes.
 const WARNING_MAX: usize = 256;
+/// Of why something cannot be judged, more bytes are not told: they may be somebody's object.
+const WHY_MAX: usize = 200;
 /// Of the warnings of one answer, more than this many are only counted.
 const WARNINGS_SHOWN: usize = 10;
 
@@ -30,7 +33,7 @@ pub enum Verdict {
     Allowed(Patch),
     /// Its object is wrong.
     Invalid(Problems),
-    /// It cannot be judged.
+    /// It cannot be judged; why, in a few words.
     Unreadable(String),
 }
 
@@ -47,10 +50,10 @@ impl From<Unexpected> for Answer {
 }
 
 impl Answer {
-    /// That the change cannot be judged.
+    /// That the change cannot be judged. Of a long reason the beginning is kept.
     pub fn unreadable(why: String) -> Self {
         Self {
-            verdict: Verdict::Unreadable(why),
+            verdict: Verdict::Unreadable(excerpt(why, WHY_MAX)),
             warnings: Vec::new(),
         }
     }
@@ -123,22 +126,13 @@ fn warnings(all: &[Problem]) -> Vec<String> {
     let mut texts: Vec<_> = all
         .iter()
         .take(WARNINGS_SHOWN)
-        .map(|warning| cut(warning.to_string()))
+        .map(|warning| excerpt(warning.to_string(), WARNING_MAX))
         .collect();
     let more = all.len().saturating_sub(WARNINGS_SHOWN);
     if more > 0 {
         texts.push(format!("and {more} more"));
     }
     texts
-}
-
-fn cut(text: String) -> String {
-    const MARK: &str = "...";
-    if text.len() <= WARNING_MAX {
-        return text;
-    }
-    let end = text.floor_char_boundary(WARNING_MAX - MARK.len());
-    format!("{}{MARK}", text.get(..end).unwrap_or_default())
 }
 
 /// As the API has bytes in JSON.

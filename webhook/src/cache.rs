@@ -1,15 +1,16 @@
 //! What is known of the cluster.
 //!
 //! Owns the watches that keep the index true, and the second look at single objects: a watch is always a little late, so
-//! a refusal that rests on another object is given only after that has been read anew. Never decides.
+//! a refusal that rests on another object is given only after that has been read anew. What a look has found stays known
+//! until a watch tells otherwise. Never decides.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
-use egret_domain::admission::{EgressDraft, Fact, Index, PoolDraft};
+use egret_domain::admission::{Doubt, EgressDraft, Fact, Index, PoolDraft};
 use egret_domain::control::Object;
 use egret_runtime::describe;
 use egret_runtime::ready::Awaited;
@@ -17,17 +18,22 @@ use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Node;
+use kube::api::ListParams;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-/// Objects that are read anew for one answer; the first ones are as good as any others.
+use crate::excerpt::excerpt;
+
+/// Objects that are read anew at once for one answer; the first ones are as good as any others.
 const SECOND_LOOKS: usize = 8;
-/// The time for that. The API server itself waits 5 s for the answer.
-const SECOND_LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// Of all pools, more are not read anew for one answer.
+const POOLS_LISTED: u32 = 500;
+/// Of why an object cannot be read, more bytes are not logged: they may be the object.
+const ERROR_MAX: usize = 200;
 /// Here nobody counts what a node holds.
 const NO_CAP: usize = usize::MAX;
 
@@ -38,9 +44,13 @@ pub struct Cache(Arc<RwLock<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     index: Index,
-    /// For each object, the number of the last event about it that a watch has brought.
-    events: BTreeMap<Object, u64>,
+    /// Second looks under way, by number, and of which objects a watch has brought news meanwhile.
+    looks: BTreeMap<u64, BTreeSet<Object>>,
+    /// The number of looks so far.
     count: u64,
+    /// What only a second look has found. A watch shows it soon, or it was gone before the watch could: then nothing else
+    /// would ever tell.
+    unconfirmed: BTreeSet<Object>,
 }
 
 impl Cache {
@@ -52,58 +62,74 @@ impl Cache {
 
     /// Notes what a watch has brought.
     pub fn note(&self, fact: Fact) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.count += 1;
-        let count = known.count;
-        match (object(&fact), is_end(&fact)) {
-            (Some(object), true) => {
-                known.events.remove(&object);
+        let mut known = self.write();
+        if let Some(object) = object(&fact) {
+            known.unconfirmed.remove(&object);
+            for overtaken in known.looks.values_mut() {
+                overtaken.insert(object.clone());
             }
-            (Some(object), false) => {
-                known.events.insert(object, count);
-            }
-            (None, _) => {}
         }
         known.index.apply(fact);
     }
 
-    fn last_event(&self, object: &Object) -> Option<u64> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.events.get(object).copied()
-    }
-
-    /// Notes what a second look has found, unless a watch has brought news since `event`: those are younger, or younger
-    /// ones follow them.
-    fn note_unless_overtaken(&self, object: &Object, event: Option<u64>, fact: Fact) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.events.get(object).copied() == event {
-            known.index.apply(fact);
+    /// Drops what only second looks have found, now that a watch has shown all there is of a kind. If it is newer than
+    /// that, the watch shows it next.
+    fn confirm(&self, is_kind: impl Fn(&Object) -> bool) {
+        let mut known = self.write();
+        for ghost in known
+            .unconfirmed
+            .extract_if(.., |object| is_kind(object))
+            .collect::<Vec<_>>()
+        {
+            known.index.apply(end(ghost));
         }
     }
 
-    /// Looks at objects again.
-    pub async fn look_again(&self, objects: &BTreeSet<Object>, client: &Client) {
-        let looks = objects
-            .iter()
+    /// Looks again at what is doubted; whether that could be done in time.
+    pub async fn look_again(
+        &self,
+        doubts: impl IntoIterator<Item = &Doubt>,
+        client: &Client,
+        end: Instant,
+    ) -> bool {
+        let looks = doubts
+            .into_iter()
             .take(SECOND_LOOKS)
-            .map(|object| self.look_at(object, client));
-        if timeout(SECOND_LOOK_LIMIT, join_all(looks)).await.is_err() {
+            .map(|doubt| self.look_at(doubt, client));
+        let is_done = timeout_at(end, join_all(looks)).await.is_ok();
+        if !is_done {
             warn!("no answer from the API server: answering from what is known");
         }
+        is_done
     }
 
-    async fn look_at(&self, object: &Object, client: &Client) {
-        let event = self.last_event(object);
-        match read(object, client).await {
-            Ok(fact) => self.note_unless_overtaken(object, event, fact),
+    async fn look_at(&self, doubt: &Doubt, client: &Client) {
+        let look = self.begin();
+        match read(doubt, client).await {
+            Ok(facts) => facts.into_iter().for_each(|fact| look.note(fact)),
             Err(error) => {
                 warn!(
-                    ?object,
+                    ?doubt,
                     error = describe(&error),
                     "cannot be looked at again"
                 );
             }
         }
+    }
+
+    fn begin(&self) -> Look {
+        let mut known = self.write();
+        known.count += 1;
+        let number = known.count;
+        known.looks.insert(number, BTreeSet::new());
+        Look {
+            cache: self.clone(),
+            number,
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows the Egresses, for ever.
@@ -155,12 +181,14 @@ impl Cache {
                 Event::Applied(object) => self.note(told(&object)),
                 Event::Deleted(key) => self.note(gone(&key)),
                 Event::Undecodable { key, error, object } => {
+                    let error = excerpt(error, ERROR_MAX);
                     warn!(kind, object = %key, error, "is not what its type says: read as far as possible");
                     if let Some(fact) = malformed(&key, &object) {
                         self.note(fact);
                     }
                 }
                 Event::Synced => {
+                    self.confirm(|object| kind == kind_of(object));
                     if let Some(ready) = ready.take() {
                         info!(kind, "all seen");
                         ready.done();
@@ -169,6 +197,39 @@ impl Cache {
                 }
             }
         }
+    }
+}
+
+/// A second look that is under way.
+struct Look {
+    cache: Cache,
+    number: u64,
+}
+
+impl Look {
+    /// Notes what it has found, unless a watch has brought news of that since it began: those are younger, or younger ones
+    /// follow them.
+    fn note(&self, fact: Fact) {
+        let Some(object) = object(&fact) else {
+            return;
+        };
+        let mut known = self.cache.write();
+        let mut overtaken = known.looks.get(&self.number).into_iter().flatten();
+        if overtaken.any(|overtaken| *overtaken == object) {
+            return;
+        }
+        if is_end(&fact) {
+            known.unconfirmed.remove(&object);
+        } else if !known.index.knows(&object) {
+            known.unconfirmed.insert(object);
+        }
+        known.index.apply(fact);
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.cache.write().looks.remove(&self.number);
     }
 }
 
@@ -195,18 +256,28 @@ fn report(report: &EgressNode) -> Fact {
     Fact::NodeSubnets(name.into(), subnets.collect())
 }
 
-/// The object as the API server has it now.
-async fn read(object: &Object, client: &Client) -> Result<Fact, kube::Error> {
-    match object {
-        Object::Egress(name) => {
+/// What is doubted as the API server has it now.
+async fn read(doubt: &Doubt, client: &Client) -> Result<Vec<Fact>, kube::Error> {
+    match doubt {
+        Doubt::Of(object @ Object::Egress(name)) => {
             let api: Api<Egress> = Api::all(client.clone());
             let found = api.get_opt(name.as_str()).await?;
-            Ok(found.map_or_else(|| Fact::EgressGone(name.clone()), |found| egress(&found)))
+            Ok(vec![found.map_or_else(
+                || end(object.clone()),
+                |found| egress(&found),
+            )])
         }
-        Object::Pool(name) => {
+        Doubt::Of(object @ Object::Pool(name)) => {
             let api: Api<ExternalIPPool> = Api::all(client.clone());
             let found = api.get_opt(name.as_str()).await?;
-            Ok(found.map_or_else(|| Fact::PoolGone(name.clone()), |found| pool(&found)))
+            Ok(vec![
+                found.map_or_else(|| end(object.clone()), |found| pool(&found)),
+            ])
+        }
+        Doubt::Pools => {
+            let api: Api<ExternalIPPool> = Api::all(client.clone());
+            let found = api.list(&ListParams::default().limit(POOLS_LISTED)).await?;
+            Ok(found.iter().map(pool).collect())
         }
     }
 }
@@ -219,6 +290,21 @@ fn object(fact: &Fact) -> Option<Object> {
         Fact::Pool(pool) => Some(Object::Pool(pool.spec.name.clone())),
         Fact::PoolUnreadable(name) | Fact::PoolGone(name) => Some(Object::Pool(name.clone())),
         Fact::Node(_) | Fact::NodeGone(_) | Fact::NodeSubnets(..) => None,
+    }
+}
+
+/// As the API calls it.
+fn kind_of(object: &Object) -> Cow<'static, str> {
+    match object {
+        Object::Egress(_) => Egress::kind(&()),
+        Object::Pool(_) => ExternalIPPool::kind(&()),
+    }
+}
+
+fn end(object: Object) -> Fact {
+    match object {
+        Object::Egress(name) => Fact::EgressGone(name),
+        Object::Pool(name) => Fact::PoolGone(name),
     }
 }
 

@@ -27,21 +27,23 @@ fn try_default(index: &Index, request: &Request) -> Result<Opinion, Unexpected> 
         Change::Update { old, new } => (new, Some(old)),
     };
     Ok(match kind {
-        Kind::Egress => egress(index, new, old),
+        Kind::Egress => egress(index, request.dry_run, new, old),
         Kind::Pool => allowed(defaults::pool(new, old)),
     })
 }
 
-fn egress(index: &Index, new: &Value, old: Option<&Value>) -> Opinion {
+fn egress(index: &Index, is_rehearsed: bool, new: &Value, old: Option<&Value>) -> Opinion {
     let pool = match index.default_pool() {
         DefaultPool::One(pool) => Some(pool),
         DefaultPool::None | DefaultPool::Several(_) => None,
     };
     let patch = defaults::egress(new, old, pool.as_ref().map(PoolName::as_str));
     let draft = |object: &Value| {
-        Egress::deserialize(object)
-            .ok()
-            .map(|egress| EgressDraft::from(&egress))
+        let egress = Egress::deserialize(object).ok()?;
+        Some(EgressDraft {
+            is_rehearsed,
+            ..EgressDraft::from(&egress)
+        })
     };
     let mut filled = new.clone();
     if json_patch::patch(&mut filled, &patch).is_err() {

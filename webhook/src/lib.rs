@@ -11,10 +11,14 @@
 
 pub mod answer;
 pub mod args;
+pub mod body;
 pub mod cache;
 pub mod certificate;
 pub mod default;
+mod excerpt;
+pub mod guests;
 pub mod metrics;
+pub mod outgoing;
 pub mod review;
 pub mod run;
 pub mod serve;

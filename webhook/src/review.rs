@@ -7,7 +7,10 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 use thiserror::Error;
+
+use crate::excerpt::excerpt;
 
 /// The version of reviews in question and answer.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -15,6 +18,8 @@ pub const API_VERSION: &str = "admission.k8s.io/v1";
 pub const REVIEW: &str = "AdmissionReview";
 /// The group of both kinds.
 pub const GROUP: &str = "crd.antrea.io";
+/// No name in the API is longer, in bytes. More of what a question calls itself and others is not kept.
+const TEXT_MAX: usize = 253;
 const VERSIONS: [&str; 2] = ["v1beta1", "v1alpha2"];
 
 /// The kinds that are asked about.
@@ -45,9 +50,16 @@ impl fmt::Display for Kind {
 /// Why a body is no question.
 #[derive(Debug, Error)]
 pub enum Malformed {
-    /// It is no JSON, or not of this shape.
-    #[error("not an AdmissionReview")]
-    Shape(#[from] serde_json::Error),
+    /// It is no JSON, or not of this shape. The decoder's own words may repeat all that was sent.
+    #[error("not an {REVIEW}: {what} at line {line}, column {column}")]
+    Shape {
+        /// What kind of error it is.
+        what: &'static str,
+        /// Where it is, from 1.
+        line: usize,
+        /// And there.
+        column: usize,
+    },
     /// It calls itself something else.
     #[error("not an {REVIEW} of {API_VERSION}, but {kind:?} of {api_version:?}")]
     Other {
@@ -57,8 +69,23 @@ pub enum Malformed {
         api_version: String,
     },
     /// It asks nothing.
-    #[error("an {REVIEW} without a request that has a uid")]
+    #[error("an {REVIEW} without a request that has a uid of at most {TEXT_MAX} bytes")]
     Empty,
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Shape {
+            what: match error.classify() {
+                Category::Io => "unreadable",
+                Category::Syntax => "no JSON",
+                Category::Data => "another shape",
+                Category::Eof => "cut short",
+            },
+            line: error.line(),
+            column: error.column(),
+        }
+    }
 }
 
 /// Why a question is not for this webhook: it was registered for something else than it serves.
@@ -168,19 +195,24 @@ pub enum Change<'a> {
     Status,
 }
 
-/// The question in a body.
+/// The question in a body. Its texts are repeated in answers and logs, so no more is kept of them than of a name.
 pub fn decode(body: &[u8]) -> Result<Request, Malformed> {
     let Review {
         api_version,
         kind,
         request,
     } = serde_json::from_slice(body)?;
+    let [kind, api_version] = [kind, api_version].map(|text| excerpt(text, TEXT_MAX));
     if api_version != API_VERSION || kind != REVIEW {
         return Err(Malformed::Other { kind, api_version });
     }
-    request
-        .filter(|request| !request.uid.is_empty())
-        .ok_or(Malformed::Empty)
+    let mut request = request
+        .filter(|request| !request.uid.is_empty() && request.uid.len() <= TEXT_MAX)
+        .ok_or(Malformed::Empty)?;
+    for text in [&mut request.name, &mut request.user_info.username] {
+        *text = excerpt(std::mem::take(text), TEXT_MAX);
+    }
+    Ok(request)
 }
 
 impl Request {

@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
+use crate::body::Room;
 use crate::cache::Cache;
 use crate::certificate::{self, Served};
 use crate::metrics::Metrics;
@@ -49,6 +50,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         cache: Cache::default(),
         readiness: process.readiness.clone(),
         client: client.clone(),
+        room: Room::default(),
         metrics: Metrics::registered(&mut process.metrics),
     };
     // What is answered to the last is answered from what is known by then.

@@ -1,7 +1,8 @@
-//! Connections: TLS, their number, and their end.
+//! Connections: TLS, what they may take in time and room, and their end.
 //!
-//! Owns the life of a connection. Handshakes happen beside each other and within a time; more connections than there is
-//! room for wait. At the end nothing is lost: for a while everything is answered as before, but the client is told with
+//! Owns the life of a connection. Handshakes happen beside each other. Who shakes no hands, asks nothing or takes no answer
+//! within a time is shown the door, for anybody can come in; when all places are taken, [`crate::guests`] says who goes.
+//! At the end nothing is lost: for a while everything is answered as before, but the client is told with
 //! each answer to come back on another connection, by when others have been told to send it elsewhere; then those that are
 //! left get the answers they wait for. Never reads a request.
 //!
@@ -9,7 +10,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,34 +26,46 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-/// Connections at once; more are not accepted until one ends.
-const CONNECTIONS: usize = 512;
-/// Without a request for so long, a connection ends. The API server's own limit is 90 s: so it is the one that ends it,
+use crate::guests::{Doing, Guests};
+use crate::outgoing::Outgoing;
+
+/// Bytes of a connection that are read ahead: a question's head is far smaller, its body is taken as it comes.
+const READ_AHEAD: usize = 32 * 1024;
+/// After an answer, without another request for so long, a connection ends. The API server's own limit is 90 s: so it is the one that ends it,
 /// and no request can cross with the end.
 const IDLE_LIMIT: Duration = Duration::from_mins(2);
 /// After failing to accept (no file descriptors, for example).
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// Together less than the process has for all of its tasks to stop.
+/// Lingering and draining together take less than the process has for all of its tasks to stop.
 const LIMITS: Limits = Limits {
+    connections: 512,
     handshake: Duration::from_secs(5),
+    first_question: Duration::from_secs(10),
+    answer: Duration::from_secs(5),
     linger: Duration::from_secs(3),
     drain: Duration::from_secs(5),
 };
 
-/// How long things may take.
+/// How much room and time things may take.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
+    /// Connections at once; for more, others have to go.
+    connections: usize,
     /// A handshake: it needs two round trips and a signature.
     handshake: Duration,
+    /// From then until the first question. The API server opens a connection when it has one; that it is asked over
+    /// another, which has become free meanwhile, is rare.
+    first_question: Duration,
+    /// For the client to take an answer.
+    answer: Duration,
     /// From the wish to stop until connections are refused: by then the API server knows that this replica is leaving.
     linger: Duration,
     /// For the last answers.
@@ -99,21 +112,14 @@ pub async fn serve(
 }
 
 /// Where connections come in.
-struct Door {
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-}
+struct Door(TcpListener);
 
 impl Door {
-    /// The next connection, once there is room for it. May be dropped at any time.
-    async fn next(&self) -> (TcpStream, OwnedSemaphorePermit) {
+    /// The next connection. May be dropped at any time.
+    async fn next(&self) -> (TcpStream, IpAddr) {
         loop {
-            let Ok(place) = self.room.clone().acquire_owned().await else {
-                // Nobody closes the semaphore.
-                return std::future::pending().await;
-            };
-            match self.listener.accept().await {
-                Ok((stream, _)) => return (stream, place),
+            match self.0.accept().await {
+                Ok((stream, peer)) => return (stream, peer.ip().to_canonical()),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection, will try again");
                     sleep(ACCEPT_AGAIN_AFTER).await;
@@ -134,24 +140,23 @@ struct Host {
 
 impl Host {
     async fn serve(self, listener: TcpListener) {
-        let door = Door {
-            listener,
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
-        };
+        let door = Door(listener);
         let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
+        let mut guests = Guests::new(self.limits.connections);
         let closing = self.closing();
         tokio::pin!(closing);
         loop {
             tokio::select! {
-                (stream, place) = door.next() => {
-                    let visit = self.clone().attend(stream, graceful.watcher());
-                    connections.spawn(async move {
-                        visit.await;
-                        drop(place);
-                    });
+                (stream, peer) = door.next() => {
+                    if guests.make_room(peer) {
+                        let (doing, seen) = watch::channel(Doing::Waiting(Instant::now()));
+                        let visit = self.clone().attend(stream, graceful.watcher(), doing);
+                        guests.welcome(peer, seen, visit);
+                    } else {
+                        debug!("no room for another connection of this peer");
+                    }
                 }
-                Some(_) = connections.join_next() => {}
+                Some(()) = guests.part() => {}
                 () = &mut closing => break,
             }
         }
@@ -170,9 +175,9 @@ impl Host {
         sleep(self.limits.linger).await;
     }
 
-    async fn attend(self, stream: TcpStream, watcher: Watcher) {
+    async fn attend(self, stream: TcpStream, watcher: Watcher, doing: watch::Sender<Doing>) {
         match self.shake_hands(stream).await {
-            Ok(stream) => self.answer(stream, watcher).await,
+            Ok(stream) => self.answer(stream, watcher, doing).await,
             // Whoever knocks without TLS, a port scanner for example, is not worth a warning.
             Err(error) => debug!(error = describe(&error), "no TLS connection"),
         }
@@ -185,24 +190,53 @@ impl Host {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    async fn answer(self, stream: TlsStream<TcpStream>, watcher: Watcher) {
-        let service = service_fn(move |request| self.clone().respond(request));
+    async fn answer(
+        self,
+        stream: TlsStream<TcpStream>,
+        watcher: Watcher,
+        doing: watch::Sender<Doing>,
+    ) {
+        let Limits {
+            first_question,
+            answer,
+            ..
+        } = self.limits;
+        let seen = doing.subscribe();
+        let doing = Arc::new(doing);
+        let service = service_fn(move |request| self.clone().respond(request, doing.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_LIMIT)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
-            debug!(error = describe(&error), "connection broken");
+            .max_buf_size(READ_AHEAD)
+            .serve_connection(TokioIo::new(Outgoing::new(stream, answer)), service);
+        tokio::select! {
+            ended = watcher.watch(connection) => if let Err(error) = ended {
+                debug!(error = describe(&error), "connection broken");
+            },
+            () = silence(seen, first_question) => debug!("nothing was asked"),
         }
     }
 
-    async fn respond(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn respond(
+        self,
+        request: Request<Incoming>,
+        doing: Arc<watch::Sender<Doing>>,
+    ) -> Result<Response<Body>, Infallible> {
+        doing.send_replace(Doing::Answering(Instant::now()));
         let mut response = self.router.oneshot(request.map(Body::new)).await?;
         if self.leaving.is_cancelled() {
             let headers = response.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        doing.send_replace(Doing::Waiting(Instant::now()));
         Ok(response)
+    }
+}
+
+/// Ends when nothing has been asked for so long; never, if something has.
+async fn silence(mut seen: watch::Receiver<Doing>, limit: Duration) {
+    if timeout(limit, seen.changed()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

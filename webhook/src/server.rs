@@ -1,11 +1,13 @@
 //! The two questions that can be asked over HTTP: what to add to an object, and whether it may be stored.
 //!
 //! Owns their paths, and what is answered when something is no question at all. Never lets anything through by accident:
-//! only a question that was understood in full can be answered with "allowed". Logs no object, and who asks only at debug.
+//! only a question that was understood in full can be answered with "allowed". Logs no object, of one that cannot be read
+//! at most the few words that say why, and who asks only at debug.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,20 +18,21 @@ use egret_runtime::describe;
 use egret_runtime::ready::Readiness;
 use kube::Client;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::answer::{Answer, Verdict};
+use crate::body::{self, Room, Whole};
 use crate::cache::Cache;
 use crate::default::default;
 use crate::metrics::{Asked, Metrics};
 use crate::review::{self, Kind, Malformed, Request};
 use crate::validate::{Opinion, validate};
 
-/// The API server stores no larger objects than half of this, and a question has two.
-const BODY_MAX: usize = 3 * 1024 * 1024;
-/// The API server gives up before.
-const BODY_LIMIT: Duration = Duration::from_secs(5);
+/// How often one answer makes look again.
+const ROUNDS: usize = 2;
+/// The time for that. The API server itself waits 5 s for the answer.
+const SECOND_LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// What answers are made of.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct Sources {
     pub readiness: Readiness,
     /// For second looks.
     pub client: Client,
+    /// For bodies.
+    pub room: Room,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -97,10 +102,8 @@ enum Refused {
     NotReady(String),
     #[error("not JSON: send Content-Type: application/json")]
     ContentType,
-    #[error("the body has more than {BODY_MAX} bytes, or was cut short")]
-    Body(#[source] axum::Error),
-    #[error("the body did not come within {}s", BODY_LIMIT.as_secs())]
-    TooSlow,
+    #[error(transparent)]
+    Body(#[from] body::Error),
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -108,11 +111,11 @@ enum Refused {
 impl Refused {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady(_) | Self::Body(body::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Body(body::Error::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(body::Error::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(body::Error::CutShort(_)) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -121,8 +124,10 @@ impl Refused {
         match self {
             Self::NotReady(_) => "not_ready",
             Self::ContentType => "content_type",
-            Self::Body(_) => "too_large",
-            Self::TooSlow => "too_slow",
+            Self::Body(body::Error::TooLarge) => "too_large",
+            Self::Body(body::Error::TooSlow) => "too_slow",
+            Self::Body(body::Error::Busy) => "busy",
+            Self::Body(body::Error::CutShort(_)) => "cut_short",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -143,7 +148,8 @@ pub fn router(sources: Sources) -> Router {
 async fn handle(sources: Sources, question: Question, headers: HeaderMap, body: Body) -> Response {
     let begun = Instant::now();
     let (asked, result, response) = match read(&sources, &headers, body).await {
-        Ok(request) => {
+        // The body keeps its place until the answer is there: what it takes in memory is more than itself.
+        Ok((request, _whole)) => {
             let answer = answer(&sources, question, &request).await;
             let response = Json(answer.encode(&request)).into_response();
             (question.asked(Some(&request)), answer.result(), response)
@@ -159,7 +165,11 @@ async fn handle(sources: Sources, question: Question, headers: HeaderMap, body: 
     response
 }
 
-async fn read(sources: &Sources, headers: &HeaderMap, body: Body) -> Result<Request, Refused> {
+async fn read(
+    sources: &Sources,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Request, Whole), Refused> {
     let awaited = sources.readiness.awaited();
     if !awaited.is_empty() {
         return Err(Refused::NotReady(awaited.join(", ")));
@@ -167,14 +177,8 @@ async fn read(sources: &Sources, headers: &HeaderMap, body: Body) -> Result<Requ
     if !is_json(headers) {
         return Err(Refused::ContentType);
     }
-    Ok(review::decode(&whole(body).await?)?)
-}
-
-async fn whole(body: Body) -> Result<Bytes, Refused> {
-    timeout(BODY_LIMIT, to_bytes(body, BODY_MAX))
-        .await
-        .map_err(|_| Refused::TooSlow)?
-        .map_err(Refused::Body)
+    let whole = sources.room.read(body).await?;
+    Ok((review::decode(&whole.bytes)?, whole))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -186,23 +190,29 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// The answer to a question. What a refusal rests on is looked at again before, and once more what the next one rests on
+/// that follows from that.
 async fn answer(sources: &Sources, question: Question, request: &Request) -> Answer {
     let opinion = || {
         let cache = &sources.cache;
         cache.ask(|index| question.opinion(index, request))
     };
-    let first = opinion();
-    let answer = if first.doubts.is_empty() {
-        first.answer
-    } else {
-        sources
-            .cache
-            .look_again(&first.doubts, &sources.client)
-            .await;
-        opinion().answer
-    };
-    tell(question, request, &answer);
-    answer
+    let end = Instant::now() + SECOND_LOOK_LIMIT;
+    let (mut last, mut seen) = (opinion(), BTreeSet::new());
+    for _ in 0..ROUNDS {
+        let new = last.doubts.difference(&seen).collect::<Vec<_>>();
+        if new.is_empty() {
+            break;
+        }
+        let is_done = sources.cache.look_again(new, &sources.client, end).await;
+        seen.append(&mut last.doubts);
+        last = opinion();
+        if !is_done {
+            break;
+        }
+    }
+    tell(question, request, &last.answer);
+    last.answer
 }
 
 fn tell(question: Question, request: &Request, answer: &Answer) {

@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_domain::admission::{EgressDraft, Index, PoolDraft, Review};
-use egret_domain::control::Object;
+use egret_domain::admission::{Doubt, EgressDraft, Index, PoolDraft, Review};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,8 +18,8 @@ use crate::review::{Change, Kind, Request, Unexpected};
 pub struct Opinion {
     /// What is to be said as far as is known.
     pub answer: Answer,
-    /// The objects on which a refusal rests.
-    pub doubts: BTreeSet<Object>,
+    /// On what a refusal rests.
+    pub doubts: BTreeSet<Doubt>,
 }
 
 impl From<Answer> for Opinion {

@@ -191,6 +191,20 @@ fn a_burst_that_nobody_wrote_follows_the_rate() {
 }
 
 #[test]
+fn a_burst_that_the_user_applies_stays_although_it_is_the_same() {
+    let spec = |rate: &str| json!({"egressIP": "10.0.0.1", "whenUnavailable": "Drop", "bandwidth": {"rate": rate, "burst": "50M"}});
+    let (old, mut new) = (object(&spec("500M")), object(&spec("1G")));
+    let applying = |new: &mut Value, burst: &Value| {
+        let manifest = json!({"spec": {"bandwidth": {"rate": "1G", "burst": burst}}}).to_string();
+        new["metadata"]["annotations"] = json!({LAST_APPLIED: manifest});
+        let patch = egress(new, Some(&old), None);
+        patched(new.clone(), &patch)["bandwidth"]["burst"].take()
+    };
+    assert_eq!(applying(&mut new, &json!("50M")), json!("50M"));
+    assert_eq!(applying(&mut new, &Value::Null), json!("100M"));
+}
+
+#[test]
 fn a_change_of_labels_alone_gets_no_defaults() {
     let old = object(&json!({"bandwidth": {"rate": "1M"}}));
     let mut new = old.clone();

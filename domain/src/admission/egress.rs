@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::pools::Legible;
 use super::review::Findings;
-use super::{DefaultPool, EgressDraft, Index, Review, likeness};
+use super::{DefaultPool, Doubt, EgressDraft, Index, Review, likeness};
 use crate::control::Object;
 use crate::listing::listed;
 use crate::name::{EgressName, PoolName};
@@ -70,17 +70,30 @@ impl Index {
     }
 
     fn look_for_an_address(&self, egress: &EgressDraft, found: &mut Findings) {
-        if egress.lacks_address
-            && let DefaultPool::Several(pools) = self.default_pool()
-        {
-            let reason = format!(
-                "is missing, and several pools are marked as default ({}): name one of them",
-                listed(&pools, SHOWN)
-            );
-            found.wrong(
-                Problem::at(POOL, reason),
-                pools.into_iter().map(Object::Pool),
-            );
+        if !egress.lacks_address {
+            return;
+        }
+        match self.default_pool() {
+            DefaultPool::One(_) => {}
+            // A default pool may have come a moment ago.
+            DefaultPool::None => {
+                found.doubt(Doubt::Pools);
+                if egress.is_rehearsed {
+                    let reason = "is missing, and no pool is marked as default: one that is tried out together with this \
+                                  Egress does not count, so create it first or name it here";
+                    found.wrong(Problem::at(POOL, reason), []);
+                }
+            }
+            DefaultPool::Several(pools) => {
+                let reason = format!(
+                    "is missing, and several pools are marked as default ({}): name one of them",
+                    listed(&pools, SHOWN)
+                );
+                found.wrong(
+                    Problem::at(POOL, reason),
+                    pools.into_iter().map(Object::Pool),
+                );
+            }
         }
     }
 
@@ -106,14 +119,34 @@ impl Index {
                     let remark = "cannot be used as it is: its condition Ready says why";
                     found.odd(problem(remark.to_owned()));
                 }
-                Some(Legible { allocator, .. }) => {
-                    let remark = self.lack_of_room(egress, name, allocator);
-                    if let Some(remark) = remark {
-                        found.odd(problem(remark));
-                    }
-                }
+                Some(legible) => self.look_at_its_addresses(egress, legible, found),
             },
         }
+    }
+
+    /// Looks for what keeps one that wants any address of a pool from having one.
+    fn look_at_its_addresses(&self, egress: &EgressDraft, pool: &Legible, found: &mut Findings) {
+        let name = &pool.spec.name;
+        let problem = |reason: String| Problem::of(POOL, name.as_str(), reason);
+        if egress.ip.is_none()
+            && let Some(family) = self.only_family_without_nodes(pool)
+        {
+            let reason = format!(
+                "has only {family} addresses, and no node has one: name a pool of {} addresses",
+                family.other()
+            );
+            found.wrong(problem(reason), [Object::Pool(name.clone())]);
+        } else if let Some(remark) = self.lack_of_room(egress, name, &pool.allocator) {
+            found.odd(problem(remark));
+        }
+    }
+
+    /// The family of all of the pool's addresses, if no node could hold any of them.
+    fn only_family_without_nodes(&self, pool: &Legible) -> Option<Family> {
+        let ranges = pool.spec.ranges.iter();
+        let mut families = ranges.map(|range| range.bounds().family());
+        let family = families.next()?;
+        (families.all(|other| other == family) && self.nodes.lack(family)).then_some(family)
     }
 
     /// What to say to one that wants any address of a pool which has too few.
@@ -146,13 +179,12 @@ impl Index {
 
     fn look_at_its_ip(&self, egress: &EgressDraft, ip: IpAddr, found: &mut Findings) {
         let problem = |reason: String| Problem::of(IP, &ip.to_string(), reason);
-        if self.nodes.lack(Family::of(ip)) {
-            let (this, other) = match Family::of(ip) {
-                Family::V4 => ("IPv4", "IPv6"),
-                Family::V6 => ("IPv6", "IPv4"),
-            };
-            let reason =
-                format!("is an {this} address, and no node has one: write an {other} address");
+        let family = Family::of(ip);
+        if self.nodes.lack(family) {
+            let reason = format!(
+                "is an {family} address, and no node has one: write an {} address",
+                family.other()
+            );
             found.wrong(problem(reason), []);
         }
         let legible = egress
@@ -197,6 +229,10 @@ impl Index {
                 "is still in use by Egress {}, which is being deleted: this Egress waits for that",
                 rival.name
             ))),
+            Some(rival) if is_leaving(rival, ip) => found.odd(problem(format!(
+                "is still held for Egress {}, which asks for another: this Egress waits for that",
+                rival.name
+            ))),
             Some(rival) => {
                 let reason = format!("is in use by Egress {}: {}", rival.name, advice());
                 found.wrong(problem(reason), [Object::Egress(rival.name.clone())]);
@@ -221,7 +257,7 @@ impl Index {
             .filter_map(|name| self.egresses.get(name))
             .filter(|other| self.has(other, ip))
             .filter(|other| egress.pool.is_some() || other.pool.is_some())
-            .min_by_key(|other| seniority(other))
+            .min_by_key(|other| seniority(other, ip))
     }
 
     fn has(&self, egress: &EgressDraft, ip: IpAddr) -> bool {
@@ -233,8 +269,15 @@ impl Index {
     }
 }
 
-fn seniority(egress: &EgressDraft) -> (bool, i64, &EgressName) {
-    (egress.deleting, egress.created, &egress.name)
+/// Less for one that keeps the address for longer.
+fn seniority(egress: &EgressDraft, ip: IpAddr) -> (bool, i64, &EgressName) {
+    let goes = egress.deleting || is_leaving(egress, ip);
+    (goes, egress.created, &egress.name)
+}
+
+/// Whether a node holds the address for it only until it has the other one that it asks for.
+fn is_leaving(egress: &EgressDraft, ip: IpAddr) -> bool {
+    egress.ip.is_some_and(|asked| asked != ip)
 }
 
 /// The old Egress. An address that a node holds for it counts as its own, whether its spec shows it or not.
@@ -244,6 +287,7 @@ fn as_it_was(old: &EgressDraft, new: &EgressDraft) -> EgressDraft {
         .filter(|ip| old.held == Some(*ip) && old.pool == new.pool);
     EgressDraft {
         ip: put_back.or(old.ip),
+        is_rehearsed: new.is_rehearsed,
         ..old.clone()
     }
 }

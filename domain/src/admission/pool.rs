@@ -12,8 +12,8 @@ use super::{DefaultPool, Index, PoolDraft, Review};
 use crate::control::Object;
 use crate::listing::listed;
 use crate::name::{EgressName, PoolName};
-use crate::net::{Family, IpRange};
-use crate::pool::{Pool as Allocator, Range, Refusal, lost};
+use crate::net::IpRange;
+use crate::pool::{Pool as Allocator, PoolSpec, Range, Refusal, lost};
 use crate::problem::Problem;
 
 /// Of users, more than this many are only counted.
@@ -98,12 +98,10 @@ impl Index {
             let problem = |remark| Problem::of(&path, &range.to_string(), remark);
             let is_elsewhere = |ip| self.nodes.are_all_elsewhere(ip);
             if self.nodes.lack(bounds.family()) {
-                let this = match bounds.family() {
-                    Family::V4 => "IPv4",
-                    Family::V6 => "IPv6",
-                };
-                let remark =
-                    format!("has {this} addresses, and no node has one: none can be assigned");
+                let remark = format!(
+                    "has {} addresses, and no node has one: none can be assigned",
+                    bounds.family()
+                );
                 found.odd(problem(remark));
             } else if pool.spec.subnet.is_none()
                 && is_elsewhere(bounds.start())
@@ -145,7 +143,7 @@ impl Index {
 
     /// Looks for Egresses of the pool whose addresses the change takes away.
     fn look_for_the_stranded(&self, new: &PoolDraft, old: &PoolDraft, found: &mut Findings) {
-        if !new.has_all_addresses || !old.has_all_addresses {
+        if !new.has_all_addresses {
             // What cannot be read takes nothing away: the operator stays with what it could read last.
             return;
         }
@@ -167,23 +165,53 @@ impl Index {
 
     fn taken_away(&self, new: &PoolDraft, old: &PoolDraft) -> BTreeMap<Cause, Vec<Used<'_>>> {
         let after = Allocator::new(&new.spec);
+        let used = match self.before(old) {
+            Some(before) => self.used_in(&lost(before, &new.spec), &new.spec.name),
+            None => self.used_beside(&after, &new.spec.name),
+        };
         let mut taken: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for range in lost(&old.spec, &new.spec) {
-            for (ip, occupants) in self.addresses.occupied_in(range) {
-                let mut users = occupants
-                    .iter()
-                    .filter(|name| self.users.has(&new.spec.name, name))
-                    .map(|by| Used { ip, by })
-                    .peekable();
-                if users.peek().is_some() {
-                    taken
-                        .entry(cause(after.refusal(ip).as_ref()))
-                        .or_default()
-                        .extend(users);
-                }
-            }
+        for used in used {
+            let cause = cause(after.refusal(used.ip).as_ref());
+            taken.entry(cause).or_default().push(used);
         }
         taken
+    }
+
+    /// The spec that the pool's addresses are from: the stored one, or if there is something wrong with that, the one with
+    /// which the operator stays. `None` if nobody can know.
+    fn before<'a>(&'a self, old: &'a PoolDraft) -> Option<&'a PoolSpec> {
+        let stored = || old.has_all_addresses.then_some(&old.spec);
+        if old.problems.is_empty() {
+            return stored();
+        }
+        let legible = self.pools.legible(&old.spec.name);
+        legible.map(|legible| &legible.spec).or_else(stored)
+    }
+
+    /// What the pool's users have in these ranges.
+    fn used_in(&self, ranges: &[IpRange], pool: &PoolName) -> Vec<Used<'_>> {
+        let occupied = ranges
+            .iter()
+            .flat_map(|range| self.addresses.occupied_in(*range));
+        occupied
+            .flat_map(|(ip, occupants)| occupants.iter().map(move |by| Used { ip, by }))
+            .filter(|used| self.users.has(pool, used.by))
+            .collect()
+    }
+
+    /// What the pool's users have and the pool does not give.
+    fn used_beside(&self, allocator: &Allocator, pool: &PoolName) -> Vec<Used<'_>> {
+        let users = self.users.of(pool);
+        users
+            .filter_map(|by| self.egresses.get_key_value(by))
+            .flat_map(|(by, egress)| {
+                egress
+                    .addresses()
+                    .into_iter()
+                    .map(move |ip| Used { ip, by })
+            })
+            .filter(|used| allocator.refusal(used.ip).is_some())
+            .collect()
     }
 }
 

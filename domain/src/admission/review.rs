@@ -14,9 +14,18 @@ pub struct Review {
     pub refusal: Option<Problems>,
     /// What to tell although it may be stored.
     pub warnings: Vec<Problem>,
-    /// The other objects on which the refusal rests. Where what is known of one of them may be outdated, it is worth
-    /// another look before it is told.
-    pub doubts: BTreeSet<Object>,
+    /// On what of others the refusal rests. Where what is known of that may be outdated, it is worth another look before
+    /// it is told.
+    pub doubts: BTreeSet<Doubt>,
+}
+
+/// What may be otherwise than it is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// One object.
+    Of(Object),
+    /// Which pools there are.
+    Pools,
 }
 
 /// What is found at one object as it is.
@@ -24,6 +33,7 @@ pub struct Review {
 pub(super) struct Findings {
     wrong: Vec<Finding>,
     odd: Vec<Problem>,
+    doubts: BTreeSet<Doubt>,
 }
 
 #[derive(Debug)]
@@ -42,6 +52,7 @@ impl Findings {
         Self {
             wrong: problems.iter().map(alone).collect(),
             odd: remarks.to_vec(),
+            doubts: BTreeSet::new(),
         }
     }
 
@@ -51,6 +62,11 @@ impl Findings {
             problem,
             rests_on: rests_on.into_iter().collect(),
         });
+    }
+
+    /// Adds on what a problem rests that the object shows by itself.
+    pub(super) fn doubt(&mut self, doubt: Doubt) {
+        self.doubts.insert(doubt);
     }
 
     /// Adds what may be.
@@ -66,12 +82,12 @@ impl Findings {
         };
         let (tolerated, wrong): (Vec<_>, Vec<_>) = self.wrong.into_iter().partition(was_so);
         let tolerated = tolerated.into_iter().map(|finding| finding.problem);
+        let rests_on = wrong.iter().flat_map(|finding| &finding.rests_on);
+        let doubts = rests_on.cloned().map(Doubt::Of);
+        let others = self.doubts.into_iter().filter(|_| !wrong.is_empty());
         Review {
             warnings: tolerated.chain(self.odd).collect(),
-            doubts: wrong
-                .iter()
-                .flat_map(|finding| finding.rests_on.iter().cloned())
-                .collect(),
+            doubts: doubts.chain(others).collect(),
             refusal: Problems::new(wrong.into_iter().map(|finding| finding.problem).collect()),
         }
     }

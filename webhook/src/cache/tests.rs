@@ -40,23 +40,54 @@ fn is_used(cache: &Cache, pool: &str) -> bool {
 #[test]
 fn a_second_look_counts_unless_a_watch_was_faster() {
     let cache = Cache::default();
-    let object = Object::Egress("web".into());
     cache.note(stored("a"));
-    let event = cache.last_event(&object);
-    cache.note_unless_overtaken(&object, event, stored("b"));
+    cache.begin().note(stored("b"));
     assert!(is_used(&cache, "b") && !is_used(&cache, "a"));
+    let look = cache.begin();
     cache.note(stored("c"));
-    cache.note_unless_overtaken(&object, event, stored("b"));
+    look.note(stored("b"));
     assert!(is_used(&cache, "c") && !is_used(&cache, "b"));
 }
 
 #[test]
 fn what_came_while_nothing_was_there_is_not_taken_for_gone() {
     let cache = Cache::default();
-    let object = Object::Egress("web".into());
-    let event = cache.last_event(&object);
+    let look = cache.begin();
     cache.note(stored("a"));
-    cache.note_unless_overtaken(&object, event, Fact::EgressGone("web".into()));
+    look.note(Fact::EgressGone("web".into()));
+    assert!(is_used(&cache, "a"));
+}
+
+#[test]
+fn what_came_and_went_during_a_second_look_is_gone() {
+    let cache = Cache::default();
+    let look = cache.begin();
+    cache.note(stored("a"));
+    cache.note(Fact::EgressGone("web".into()));
+    look.note(stored("a"));
+    assert!(!is_used(&cache, "a"));
+    drop(look);
+    assert!(cache.write().looks.is_empty());
+}
+
+#[test]
+fn what_no_watch_has_shown_goes_with_the_next_list() {
+    let is_egress = |object: &Object| kind_of(object) == "Egress";
+    let cache = Cache::default();
+    cache.begin().note(stored("a"));
+    cache.confirm(|object| !is_egress(object));
+    assert!(is_used(&cache, "a"));
+    cache.confirm(is_egress);
+    assert!(!is_used(&cache, "a"));
+    // A watch that has shown it tells of its end, whatever is looked at meanwhile.
+    cache.note(stored("a"));
+    cache.begin().note(stored("b"));
+    cache.confirm(is_egress);
+    assert!(is_used(&cache, "b"));
+    cache.note(Fact::EgressGone("web".into()));
+    cache.begin().note(stored("a"));
+    cache.note(stored("a"));
+    cache.confirm(is_egress);
     assert!(is_used(&cache, "a"));
 }
 

@@ -107,6 +107,7 @@ const SHORT: Limits = Limits {
     handshake: Duration::from_millis(50),
     linger: Duration::ZERO,
     drain: Duration::from_mins(1),
+    ..LIMITS
 };
 
 #[tokio::test]
@@ -128,6 +129,47 @@ async fn who_does_not_shake_hands_is_shown_the_door_and_disturbs_nobody() {
     assert_eq!(silent.read_to_end(&mut bytes).await.unwrap_or_default(), 0);
 }
 
+/// Ends when the server has closed the connection.
+async fn closed(connection: &mut SendRequest<Body>) {
+    while connection.ready().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_asks_nothing_is_shown_the_door_and_who_has_asked_is_not() {
+    let served = Served::start(Limits {
+        first_question: Duration::from_millis(500),
+        ..LIMITS
+    })
+    .await;
+    let (mut silent, mut known) = (served.connect().await, served.connect().await);
+    known.send_request(ask("/quick")).await.unwrap();
+    closed(&mut silent).await;
+    known.ready().await.unwrap();
+    let response = known.send_request(ask("/quick")).await.unwrap();
+    assert!(response.status().is_success());
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_the_connection_goes_that_has_waited_longest() {
+    let served = Served::start(Limits {
+        connections: 2,
+        ..LIMITS
+    })
+    .await;
+    let (mut first, mut second) = (served.connect().await, served.connect().await);
+    first.send_request(ask("/quick")).await.unwrap();
+    second.send_request(ask("/quick")).await.unwrap();
+    let mut third = served.connect().await;
+    closed(&mut first).await;
+    for connection in [&mut second, &mut third] {
+        connection.ready().await.unwrap();
+        let response = connection.send_request(ask("/quick")).await.unwrap();
+        assert!(response.status().is_success());
+    }
+}
+
 #[tokio::test]
 async fn a_question_under_way_is_answered_after_the_wish_to_stop() {
     let served = Served::start(SHORT).await;
@@ -136,9 +178,7 @@ async fn a_question_under_way_is_answered_after_the_wish_to_stop() {
     served.asked.notified().await;
     served.shutdown.cancel();
     // The other connection, of which nobody waits for anything, is closed.
-    while idle.ready().await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    closed(&mut idle).await;
     assert!(TcpStream::connect(served.address).await.is_err());
     assert!(!served.end.is_finished());
     served.go_on.notify_one();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use axum::body::{Bytes, to_bytes};
 use axum::http::Request as HttpRequest;
 use egret_domain::admission::Fact;
 use http::Response as HttpResponse;
@@ -130,7 +131,7 @@ impl Cluster {
         let answers = stored.clone();
         let service = service_fn(move |request: HttpRequest<KubeBody>| {
             let path = request.uri().path().to_owned();
-            let found = answers.lock().unwrap().get(&path).cloned();
+            let found = found(&answers.lock().unwrap(), &path);
             let status =
                 json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"});
             let code = if found.is_some() { 200 } else { 404 };
@@ -145,6 +146,7 @@ impl Cluster {
             cache: Cache::default(),
             readiness: Readiness::default(),
             client: Client::new(service, "default"),
+            room: Room::default(),
             metrics: Metrics::registered(&mut metrics),
         };
         Self {
@@ -204,6 +206,16 @@ impl Cluster {
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
         text
     }
+}
+
+/// An object, or the list of all pools.
+fn found(stored: &BTreeMap<String, Value>, path: &str) -> Option<Value> {
+    if !path.ends_with("/externalippools") {
+        return stored.get(path).cloned();
+    }
+    let pools = stored.iter().filter(|(at, _)| at.starts_with(path));
+    let pools: Vec<_> = pools.map(|(_, pool)| pool).collect();
+    Some(json!({"metadata": {}, "items": pools}))
 }
 
 fn path(object: &Value) -> String {

@@ -161,20 +161,27 @@ fn what_an_egress_that_is_being_deleted_has_may_be_waited_for() {
 }
 
 #[test]
-fn an_address_that_a_node_still_holds_for_another_is_in_use() {
+fn an_address_that_a_node_still_holds_for_another_is_in_use_unless_that_asks_for_another() {
     let mut index = cluster();
-    index.apply(
-        EgressDraft {
-            held: Some(ip("10.10.0.3")),
-            ..at("10.10.0.4", pooled("web", "prod"))
-        }
-        .into(),
-    );
-    for address in ["10.10.0.3", "10.10.0.4"] {
-        let review = index.review_egress(&at(address, pooled("new", "prod")), None);
-        let refused = said(&review).refused;
-        assert!(refused[0].contains("Egress web"), "{refused:?}");
-    }
+    let holds = |egress| EgressDraft {
+        held: Some(ip("10.10.0.3")),
+        ..egress
+    };
+    let new = at("10.10.0.3", pooled("new", "prod"));
+    index.apply(holds(pooled("web", "prod")).into());
+    let refused = said(&index.review_egress(&new, None)).refused;
+    assert!(refused[0].contains("in use by Egress web"), "{refused:?}");
+    index.apply(holds(at("10.10.0.4", pooled("web", "prod"))).into());
+    let remark = "spec.egressIP: \"10.10.0.3\" is still held for Egress web, which asks for another: this Egress waits \
+                  for that";
+    warned(&index, &new, &[remark]);
+    let own = at("10.10.0.4", pooled("new", "prod"));
+    let refused = said(&index.review_egress(&own, None)).refused;
+    assert!(refused[0].contains("in use by Egress web"), "{refused:?}");
+    // Another one waits for it too, and will have it.
+    index.apply(at("10.10.0.3", pooled("next", "prod")).into());
+    let refused = said(&index.review_egress(&new, None)).refused;
+    assert!(refused[0].contains("in use by Egress next"), "{refused:?}");
 }
 
 #[test]
@@ -207,6 +214,41 @@ fn a_family_that_no_node_has_is_refused() {
     refused(&fixed("new", "fd00::8"), &[problem]);
     let unknown = index([node("node-1", &[])]);
     warned(&unknown, &fixed("new", "fd00::8"), &[]);
+}
+
+#[test]
+fn a_pool_of_a_family_that_no_node_has_takes_nobody_in() {
+    let mut index = cluster();
+    index.apply(pool("six", &["fd00::/64"]).into());
+    index.apply(pool("both", &["fd01::/64", "10.40.0.0/24"]).into());
+    index.apply(pool("empty", &[]).into());
+    let problem = "spec.externalIPPool: \"six\" has only IPv6 addresses, and no node has one: name a pool of IPv4 \
+                   addresses";
+    check(
+        &index.review_egress(&pooled("new", "six"), None),
+        &[problem],
+        &[],
+    );
+    let old = pooled("old", "six");
+    let tolerated = index.review_egress(
+        &EgressDraft {
+            priority: 1,
+            ..old.clone()
+        },
+        Some(&old),
+    );
+    check(&tolerated, &[], &[problem]);
+    let named = said(&index.review_egress(&at("fd00::8", pooled("new", "six")), None)).refused;
+    assert!(
+        named.len() == 1 && named[0].starts_with("spec.egressIP"),
+        "{named:?}"
+    );
+    for name in ["both", "empty"] {
+        let review = index.review_egress(&pooled("new", name), None);
+        assert_eq!(review.refusal, None, "{name}");
+    }
+    index.apply(node("node-2", &["fd00::2"]));
+    warned(&index, &pooled("new", "six"), &[]);
 }
 
 #[test]
@@ -310,6 +352,39 @@ fn several_default_pools_are_none_and_the_refusal_names_them() {
     assert_eq!(index.default_pool(), DefaultPool::One("d1".into()));
 }
 
+/// By what its reader finds wrong with it.
+fn lacking() -> EgressDraft {
+    EgressDraft {
+        lacks_address: true,
+        problems: vec![Problem::at("spec", "set externalIPPool")],
+        ..egress("new")
+    }
+}
+
+#[test]
+fn that_no_pool_is_the_default_is_doubted() {
+    let review = cluster().review_egress(&lacking(), None);
+    check(&review, &["spec: set externalIPPool"], &[]);
+    assert_eq!(review.doubts, BTreeSet::from([Doubt::Pools]));
+    let as_before = cluster().review_egress(&lacking(), Some(&lacking()));
+    assert_eq!(
+        (as_before.refusal, as_before.doubts),
+        (None, BTreeSet::new())
+    );
+}
+
+#[test]
+fn a_rehearsal_is_told_that_a_default_pool_has_to_exist_first() {
+    let new = EgressDraft {
+        is_rehearsed: true,
+        ..lacking()
+    };
+    let problem = "spec.externalIPPool: is missing, and no pool is marked as default: one that is tried out together \
+                   with this Egress does not count, so create it first or name it here";
+    let review = cluster().review_egress(&new, None);
+    check(&review, &["spec: set externalIPPool", problem], &[]);
+}
+
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let new = EgressDraft {
@@ -399,7 +474,7 @@ fn nothing_stops_an_egress_on_its_way_out() {
 fn a_refusal_says_on_whom_it_rests() {
     use crate::control::Object;
     let doubts = |new: &EgressDraft| cluster().review_egress(new, None).doubts;
-    let of_pool = |name: &str| BTreeSet::from([Object::Pool(name.into())]);
+    let of_pool = |name: &str| BTreeSet::from([Doubt::Of(Object::Pool(name.into()))]);
     assert_eq!(doubts(&pooled("new", "prd")), of_pool("prd"));
     assert_eq!(
         doubts(&at("10.10.0.5", pooled("new", "prod"))),
@@ -407,7 +482,7 @@ fn a_refusal_says_on_whom_it_rests() {
     );
     assert_eq!(
         doubts(&at("10.10.0.3", pooled("new", "prod"))),
-        BTreeSet::from([Object::Egress("web".into())])
+        BTreeSet::from([Doubt::Of(Object::Egress("web".into()))])
     );
     assert_eq!(doubts(&pooled("new", "prod")), BTreeSet::new());
 }

@@ -165,6 +165,45 @@ fn what_cannot_be_read_takes_nothing_away() {
     changed(&new, &["spec.ipRanges[0].cidr: is no network"], &[]);
 }
 
+/// A pool whose stored spec has an entry that nobody can read.
+fn illegible(pool: PoolDraft) -> PoolDraft {
+    PoolDraft {
+        has_all_addresses: false,
+        problems: vec![Problem::at("spec.ipRanges[0].cidr", "is no network")],
+        ..pool
+    }
+}
+
+#[test]
+fn a_pool_that_became_illegible_keeps_what_it_had_when_it_is_repaired() {
+    let mut index = cluster();
+    let old = illegible(stored(&[]));
+    index.apply(old.clone().into());
+    let lost =
+        format!("spec.ipRanges: would lose addresses in use: 10.10.0.3 (Egress web); {KEEP}");
+    let review = index.review_pool(&stored(&["10.10.1.0/28"]), Some(&old));
+    check(&review, &[&lost], &[]);
+    check(&index.review_pool(&as_stored(), Some(&old)), &[], &[]);
+}
+
+#[test]
+fn a_pool_of_which_nothing_is_known_keeps_what_its_users_have_when_it_is_repaired() {
+    let mut index = cluster();
+    let old = illegible(pool("lost", &[]));
+    index.apply(old.clone().into());
+    let api = EgressDraft {
+        held: Some(ip("10.30.0.9")),
+        ..pooled("api", "lost")
+    };
+    index.apply(api.into());
+    let lost =
+        format!("spec.ipRanges: would lose addresses in use: 10.30.0.9 (Egress api); {KEEP}");
+    let review = index.review_pool(&pool("lost", &["10.30.0.1-10.30.0.8"]), Some(&old));
+    check(&review, &[&lost], &[]);
+    let review = index.review_pool(&pool("lost", &["10.30.0.1-10.30.0.9"]), Some(&old));
+    check(&review, &[], &[]);
+}
+
 #[test]
 fn a_selector_that_matches_no_node_is_warned_of() {
     let mut new = as_stored();

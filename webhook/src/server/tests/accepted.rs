@@ -210,6 +210,33 @@ async fn a_pool_that_was_made_a_moment_ago_is_found() {
 }
 
 #[tokio::test]
+async fn a_default_pool_that_was_made_a_moment_ago_is_filled_in() {
+    let cluster = Cluster::small();
+    let mut fresh = pool("fresh", r#"{"ipRanges": [{"cidr": "10.50.0.0/24"}]}"#);
+    fresh["metadata"]["annotations"] = json!({"egret.dev/is-default-pool": "true"});
+    cluster.store_unseen(fresh);
+    let new = egress("new", r#"{"appliedTo": {"podSelector": {}}}"#);
+    let told = cluster
+        .ask("/mutate", &review("CREATE", &new, &Value::Null))
+        .await;
+    assert!(told.is_allowed(), "{told:?}");
+    assert_eq!(told.patch()[0]["value"], "fresh");
+}
+
+#[tokio::test]
+async fn who_comes_to_light_at_a_second_look_is_looked_at_too() {
+    let cluster = Cluster::small();
+    let spec =
+        r#"{"appliedTo": {"podSelector": {}}, "externalIPPool": "prod", "egressIP": "10.10.0.3"}"#;
+    cluster.store(egress("younger", spec));
+    for name in ["web", "younger"] {
+        cluster.delete_unseen(&egress(name, "{}"));
+    }
+    let told = cluster.create(&egress("new", spec)).await;
+    assert!(told.is_allowed(), "{told:?}");
+}
+
+#[tokio::test]
 async fn the_address_of_an_egress_that_went_a_moment_ago_is_free() {
     let cluster = Cluster::small();
     let new = egress(

@@ -82,7 +82,7 @@ async fn only_json_is_read() {
 async fn a_body_that_is_too_large_is_not_read() {
     let cluster = Cluster::small();
     let mut large = valid();
-    large["request"]["object"]["metadata"]["annotations"] = json!({"a": "x".repeat(BODY_MAX)});
+    large["request"]["object"]["metadata"]["annotations"] = json!({"a": "x".repeat(body::MOST)});
     let told = cluster.ask("/validate", &large).await;
     assert_eq!(told.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
@@ -126,6 +126,36 @@ async fn what_is_no_question_is_a_bad_request() {
             .ask("/validate", &with(&valid(), pointer, value))
             .await;
         assert_eq!(told.status, StatusCode::BAD_REQUEST, "{pointer} {told:?}");
+    }
+}
+
+/// Answers and logs have the same texts.
+#[tokio::test]
+async fn of_what_is_sent_little_is_repeated() {
+    let (cluster, long) = (Cluster::small(), json!("x".repeat(100_000)));
+    for pointer in [
+        "/apiVersion",
+        "/kind",
+        "/request/uid",
+        "/request/userInfo",
+        "/request/kind",
+        "/request/kind/kind",
+        "/request/kind/version",
+        "/request/name",
+        "/request/operation",
+        "/request/subResource",
+        "/request/object/kind",
+        "/request/object/spec",
+        "/request/object/spec/appliedTo",
+    ] {
+        let mut asked = with(&valid(), pointer, long.clone());
+        // A refusal, whatever else is wrong.
+        if let Some(spec) = asked.pointer_mut("/request/object/spec/externalIPPool") {
+            *spec = json!("prd");
+        }
+        let told = cluster.ask("/validate", &asked).await;
+        let length = told.body.to_string().len();
+        assert!(!told.is_allowed() && length < 1_000, "{pointer} {length}");
     }
 }
 
