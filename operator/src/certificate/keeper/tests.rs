@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
+use prometheus_client::registry::Registry;
 
 use super::super::{plan, registration};
 use super::*;
@@ -58,6 +59,43 @@ async fn nothing_is_registered_before_a_replica_serves_and_then_it_is() {
         (&owner["kind"], &owner["uid"]),
         (&"Namespace".into(), &"of-namespace".into())
     );
+}
+
+/// Whether these lines stand in what the registry shows.
+fn assert_shown(registry: &Registry, lines: &[&str]) {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    for line in lines {
+        let line = format!("egret_operator_webhook_{line}");
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_cannot_be_reached_are_seen_in_the_metrics_and_asked_less_and_less_often() {
+    let (api, mut registry) = (Api::new(), Registry::default());
+    let mut operator = api.operator();
+    operator.metrics = Metrics::registered(&mut registry);
+    operator.settle().await.unwrap();
+    api.start_replicas(2);
+    api.cut_off(true);
+    operator.note(Change::Replicas);
+    let before = api.asked();
+    for _ in 0..20 {
+        let due = operator.settle().await.unwrap();
+        api.set_clock(due);
+    }
+    assert_eq!(api.asked() - before, 20);
+    assert!(operator.lag.since().is_some());
+    let minutes = SignedDuration::from_mins(10);
+    assert!(api.now().duration_since(operator.lag.since().unwrap()) > minutes);
+    let unseen = ["registered 0", "replicas_listed 2", "replicas_serving 0"];
+    assert_shown(&registry, &unseen);
+    api.cut_off(false);
+    operator.settle().await.unwrap();
+    let settled = ["registered 1", "replicas_listed 0", "replicas_serving 0"];
+    assert_shown(&registry, &settled);
+    assert_eq!(operator.lag.since(), None);
 }
 
 #[tokio::test]
@@ -173,7 +211,7 @@ async fn the_former_authority_is_trusted_until_the_last_replica_has_changed_over
         assert!(api.is_every_replica_trusted());
         assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS).len(), 1);
         api.refresh_replica(replica);
-        api.pass(plan::ASK_EVERY);
+        api.pass(plan::ASK_AGAIN);
     }
     operator.settle().await.unwrap();
     assert!(api.is_every_replica_trusted());

@@ -56,6 +56,7 @@ fn replicas(root: &Root, asked_at: Timestamp, listed: usize, serving: usize) -> 
     Replicas {
         root: root.der.clone(),
         asked_at,
+        behind_since: (serving < listed).then_some(asked_at),
         listed,
         serving,
     }
@@ -114,11 +115,34 @@ fn at_first_there_is_an_authority_then_a_certificate_then_a_replica_and_only_the
     seen.leaf = Some(leaf(&first(), 0, &[first()]));
     assert_eq!(plan(at(0), &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&first(), at(0), 2, 0));
-    let until = at(0) + ASK_EVERY;
+    let until = at(0) + ASK_AGAIN;
     assert_eq!(plan(at(0), &seen), Step::Rest { until });
     assert_eq!(plan(until, &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&first(), until, 2, 1));
     assert_eq!(plan(until, &seen), Step::Register);
+}
+
+#[test]
+fn the_longer_replicas_do_not_serve_the_less_often_they_are_asked_but_once_a_minute_at_least() {
+    let mut seen = Observed {
+        registration: Registration::Absent,
+        ..settled()
+    };
+    let mut now = at(1);
+    let mut rests = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(plan(now, &seen), Step::AskReplicas);
+        seen.replicas = Some(Replicas {
+            behind_since: Some(at(1)),
+            ..replicas(&first(), now, 2, 0)
+        });
+        let Step::Rest { until } = plan(now, &seen) else {
+            panic!("no rest at {now}");
+        };
+        rests.push(until.duration_since(now).as_secs());
+        now = until;
+    }
+    assert_eq!(rests, [2, 2, 4, 8, 16, 32, 60, 60, 60]);
 }
 
 #[test]
@@ -247,7 +271,7 @@ fn the_former_authority_is_forgotten_when_all_replicas_serve_the_new_certificate
     let mut seen = changed_over();
     assert_eq!(plan(at(61), &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&second(), at(61), 2, 1));
-    let until = at(61) + ASK_EVERY;
+    let until = at(61) + ASK_AGAIN;
     assert_eq!(plan(at(61), &seen), Step::Rest { until });
     seen.replicas = Some(replicas(&second(), at(61), 2, 2));
     assert_eq!(plan(at(61), &seen), Step::ForgetPrevious);

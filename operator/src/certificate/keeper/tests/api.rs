@@ -21,6 +21,10 @@ pub(super) struct World {
     now: Timestamp,
     /// What each replica serves: the Secret as it has read it last.
     replicas: Vec<Secret>,
+    /// Whether the operator cannot reach them.
+    is_cut_off: bool,
+    /// How often they were asked.
+    asked: usize,
     /// What was written where.
     writes: Vec<String>,
     /// Requests by this method and path fail so, once.
@@ -39,6 +43,8 @@ impl Api {
             version: 1,
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
             replicas: Vec::new(),
+            is_cut_off: false,
+            asked: 0,
             writes: Vec::new(),
             failure: None,
         })))
@@ -89,6 +95,15 @@ impl Api {
 
     pub(super) fn fail(&self, request: &'static str, status: u16) {
         self.world(|world| world.failure = Some((request, status)));
+    }
+
+    pub(super) fn cut_off(&self, is_cut_off: bool) {
+        self.world(|world| world.is_cut_off = is_cut_off);
+    }
+
+    /// How often the replicas were asked.
+    pub(super) fn asked(&self) -> usize {
+        self.world(|world| world.asked)
     }
 
     pub(super) fn pass(&self, time: SignedDuration) {
@@ -157,18 +172,28 @@ impl Outside for Api {
         replicas: Vec<SocketAddr>,
         name: String,
         root: Der,
-    ) -> Result<usize, rustls::Error> {
+    ) -> Result<Answers, rustls::Error> {
         assert_eq!(name, "egret-webhook.egret-system.svc");
         assert_eq!(replicas.len(), self.world(|world| world.replicas.len()));
         let validity = Validity {
             from: Timestamp::MIN,
             until: Timestamp::MAX,
         };
+        let root = Root {
+            der: root,
+            validity,
+        };
         Ok(self.world(|world| {
-            world.serve(&Root {
-                der: root,
-                validity,
-            })
+            world.asked += 1;
+            let failure = || (replicas[0], "no route to host".to_owned());
+            Answers {
+                serving: if world.is_cut_off {
+                    0
+                } else {
+                    world.serve(&root)
+                },
+                failure: world.is_cut_off.then(failure),
+            }
         }))
     }
 }
