@@ -222,11 +222,12 @@ fn usable_leaf<'a>(
     authority: &Authority,
 ) -> Result<&'a Leaf, Step> {
     let is_trusted = |leaf: &Leaf| authority.bundle().any(|root| root.der == leaf.signed_by);
-    let valid = seen.leaf.as_ref().filter(|leaf| leaf.validity.is_at(now));
+    // Where it is lost, the replicas go on with what they have read of it.
+    let leaf = seen.leaf.as_ref().ok_or_else(|| change_over(now, seen))?;
     // Without a valid one that is trusted nothing can get worse.
-    let leaf = valid
-        .filter(|leaf| is_trusted(leaf))
-        .ok_or(Step::IssueLeaf)?;
+    if !leaf.validity.is_at(now) || !is_trusted(leaf) {
+        return Err(Step::IssueLeaf);
+    }
     if leaf.signed_by != authority.root.der {
         return Err(change_over(now, seen));
     }
@@ -239,7 +240,7 @@ fn usable_leaf<'a>(
     Ok(leaf)
 }
 
-/// From a certificate by a former authority to one by the present: once every API server trusts the present one.
+/// From a certificate by a former authority, or one that is not known any more, to one by the present: once every API server trusts the present one.
 fn change_over(now: Timestamp, seen: &Observed) -> Step {
     if seen.registration == Registration::Absent {
         return Step::IssueLeaf;

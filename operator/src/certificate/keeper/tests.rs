@@ -20,7 +20,7 @@ const VALIDATING: &str = "validatingwebhookconfigurations/egret";
 /// What somebody does to the objects.
 type Disorder = fn(&Api);
 
-/// Everything in place with two replicas, and the operator that has done it.
+/// Everything in place with two replicas, for a while, and the operator that has done it.
 async fn installed() -> (Api, Keeper<Api>) {
     let api = Api::new();
     let mut operator = api.operator();
@@ -28,6 +28,7 @@ async fn installed() -> (Api, Keeper<Api>) {
     api.start_replicas(2);
     operator.note(Change::Replicas);
     operator.settle().await.unwrap();
+    api.pass(plan::SETTLE);
     api.written();
     (api, operator)
 }
@@ -199,6 +200,28 @@ async fn the_next_authority_signs_only_after_it_has_been_trusted_for_a_while() {
     operator.settle().await.unwrap();
     assert_eq!(api.written(), [renewed]);
     assert!(api.is_every_replica_trusted());
+}
+
+#[tokio::test]
+async fn after_both_secrets_are_lost_nothing_is_signed_before_the_new_authority_is_trusted() {
+    let (api, mut operator) = installed().await;
+    api.delete(AUTHORITY);
+    api.delete(LEAF);
+    operator.settle().await.unwrap();
+    let registered = [MUTATING, VALIDATING].map(|path| format!("PATCH {path}"));
+    let made = ["POST secrets".to_owned()];
+    assert_eq!(api.written(), [&made[..], &registered].concat());
+    assert!(api.object(LEAF).is_null());
+    assert!(api.is_every_replica_trusted());
+    api.pass(plan::SETTLE);
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), made);
+    assert!(api.is_every_replica_trusted());
+    api.start_replicas(2);
+    api.pass(plan::ASK_AGAIN);
+    operator.settle().await.unwrap();
+    assert!(api.is_every_replica_trusted());
+    assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS), []);
 }
 
 #[tokio::test]

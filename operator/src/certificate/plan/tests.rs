@@ -248,10 +248,22 @@ fn nothing_is_signed_by_an_authority_before_every_api_server_has_read_of_it() {
     assert_eq!(plan(at(61), &seen), Step::Rest { until }, "not seen before");
 }
 
+/// Both Secrets are gone, as in an emergency: the replicas go on with what they have read.
 #[test]
-fn without_a_valid_certificate_nobody_waits_for_trust() {
+fn where_the_certificate_is_lost_too_replicas_may_still_serve_it_so_trust_is_waited_for() {
     let seen = Observed {
         leaf: None,
+        ..changing_over()
+    };
+    let until = at(60) + SETTLE;
+    assert_eq!(plan(at(60), &seen), Step::Rest { until });
+    assert_eq!(plan(until, &seen), Step::IssueLeaf);
+}
+
+#[test]
+fn where_the_certificate_has_ended_nobody_waits_for_trust() {
+    let seen = Observed {
+        leaf: Some(leaf(&first(), 20, &[first()])),
         ..changing_over()
     };
     assert_eq!(plan(at(60), &seen), Step::IssueLeaf);
@@ -473,6 +485,7 @@ fn from_every_disorder_there_is_a_short_way_to_one_authority_one_certificate_and
                 .as_ref()
                 .is_some_and(|one| one.previous.is_empty());
             authority
+                && seen.leaf.is_some()
                 && matches!(
                     &seen.registration,
                     Registration::Present { is_right: true, .. }
