@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 
 use super::super::{plan, registration};
 use super::*;
@@ -157,6 +158,79 @@ async fn whatever_is_deleted_or_overwritten_is_put_right_and_then_left_alone() {
         assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS), [], "{what}");
         api.operator().settle().await.unwrap();
         assert_eq!(api.written(), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_switches_a_webhook_off_by_what_the_operator_has_not_written() {
+    let (api, mut operator) = installed().await;
+    let right = [api.object(MUTATING), api.object(VALIDATING)];
+    let none = || serde_json::json!({"matchLabels": {"no": "object"}});
+    let off = || serde_json::json!({"name": "off", "expression": "false"});
+    let additions: [(&str, Value); 3] = [
+        ("/objectSelector", none()),
+        ("/namespaceSelector", none()),
+        ("/matchConditions/-", off()),
+    ];
+    for (place, value) in additions {
+        for path in [MUTATING, VALIDATING] {
+            api.edit(path, |one| {
+                add(&mut one["webhooks"][0], place, value.clone());
+            });
+        }
+        operator.settle().await.unwrap();
+        for (path, right) in [MUTATING, VALIDATING].iter().zip(&right) {
+            assert_eq!(api.object(path)["webhooks"], right["webhooks"], "{place}");
+        }
+        assert_eq!(api.written().len(), 2, "{place}");
+        operator.settle().await.unwrap();
+        assert_eq!(api.written(), [""; 0], "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_condition_goes_together_with_whatever_else_is_wrong() {
+    let (api, mut operator) = installed().await;
+    let right = api.object(VALIDATING);
+    api.edit(VALIDATING, |one| {
+        let webhook = &mut one["webhooks"][0];
+        webhook["clientConfig"]["caBundle"] = "".into();
+        let off = serde_json::json!({"name": "off", "expression": "false"});
+        add(webhook, "/matchConditions/-", off);
+    });
+    operator.settle().await.unwrap();
+    assert_eq!(api.object(VALIDATING)["webhooks"], right["webhooks"]);
+    api.written();
+    api.operator().settle().await.unwrap();
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_another_has_put_beside_stays() {
+    let (api, mut operator) = installed().await;
+    api.edit(MUTATING, |one| {
+        add(
+            one,
+            "/webhooks/-",
+            serde_json::json!({"name": "another.example"}),
+        );
+        let off = serde_json::json!({"name": "off", "expression": "false"});
+        add(&mut one["webhooks"][0], "/matchConditions/-", off);
+    });
+    operator.settle().await.unwrap();
+    let webhooks = &api.object(MUTATING)["webhooks"];
+    assert_eq!(webhooks[1]["name"], "another.example");
+    assert_eq!(webhooks[0]["matchConditions"].as_array().unwrap().len(), 2);
+}
+
+/// Puts something at a place of an object, where `-` is the end of a list.
+fn add(object: &mut Value, place: &str, value: Value) {
+    match place.strip_suffix("/-") {
+        Some(list) => {
+            let list = object.pointer_mut(list).unwrap();
+            list.as_array_mut().unwrap().push(value);
+        }
+        None => object[place.trim_start_matches('/')] = value,
     }
 }
 

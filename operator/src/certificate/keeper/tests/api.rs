@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -156,7 +157,12 @@ impl Api {
             path = path.replace(group, "");
         }
         let path = path.replace("namespaces/egret-system/", "");
-        let (status, answer) = self.world(|world| world.answer(&parts.method, &path, body));
+        let is_merge = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/merge-patch+json");
+        let how = if is_merge { merged } else { applied };
+        let (status, answer) = self.world(|world| world.answer(&parts.method, &path, body, how));
         let answer = Body::from(answer.to_string().into_bytes());
         Response::builder().status(status).body(answer).unwrap()
     }
@@ -210,7 +216,13 @@ impl World {
         self.replicas.iter().filter(is_served).count()
     }
 
-    fn answer(&mut self, method: &Method, path: &str, body: Value) -> (u16, Value) {
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        body: Value,
+        patched: fn(&Value, Value) -> Value,
+    ) -> (u16, Value) {
         let line = format!("{method} {path}");
         if let Some((_, status)) = self.failure.take_if(|(failing, _)| *failing == line) {
             return failure(status, "InternalError");
@@ -234,7 +246,8 @@ impl World {
         }
         self.writes.push(line);
         let object = if *method == Method::PATCH {
-            applied(body)
+            let before = self.objects.get(&path).cloned().unwrap_or_default();
+            patched(&before, body)
         } else {
             body
         };
@@ -273,8 +286,20 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
     (code, status)
 }
 
-/// The object that an applied configuration makes of nothing, owned by the operator.
-fn applied(mut body: Value) -> Value {
+/// The object after a merge patch (RFC 7386) that takes no field away.
+fn merged(before: &Value, patch: Value) -> Value {
+    let Value::Object(fields) = patch else {
+        return patch;
+    };
+    let mut object = before.clone();
+    for (field, value) in fields {
+        object[&field] = merged(&before[&field], value);
+    }
+    object
+}
+
+/// The object that an applied configuration makes of one that has nothing else but items which others have put into lists.
+fn applied(before: &Value, mut body: Value) -> Value {
     let mut owned = body.clone();
     for field in ["apiVersion", "kind"] {
         owned.as_object_mut().unwrap().remove(field);
@@ -282,9 +307,23 @@ fn applied(mut body: Value) -> Value {
     for field in ["name", "uid", "resourceVersion"] {
         owned["metadata"].as_object_mut().unwrap().remove(field);
     }
+    keep_items(before, &mut body, "webhooks");
     body["metadata"]["managedFields"] = json!([{"manager": crate::write::MANAGER,
         "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields(&owned, "")}]);
     body
+}
+
+/// What others have put into an associative list stays there.
+fn keep_items(before: &Value, applied: &mut Value, list: &str) {
+    let Some(items) = applied.get_mut(list).and_then(Value::as_array_mut) else {
+        return;
+    };
+    for item in before[list].as_array().into_iter().flatten() {
+        match items.iter_mut().find(|known| known["name"] == item["name"]) {
+            Some(known) => keep_items(item, known, "matchConditions"),
+            None => items.push(item.clone()),
+        }
+    }
 }
 
 /// Which fields these are, as the API server notes them.
