@@ -194,11 +194,9 @@ impl Control {
     }
 
     fn pool_is(&mut self, fact: PoolFact) {
-        let name = fact.name.clone();
-        self.dirty.pools.insert(name.clone());
-        if self.pools.set(fact, &self.addresses) {
-            self.review_users_of(&name);
-        }
+        self.dirty.pools.insert(fact.name.clone());
+        let concerned = self.pools.set(fact, &self.addresses);
+        self.review_pools(concerned);
     }
 
     fn pool_unreadable(&mut self, name: &PoolName) {
@@ -208,9 +206,17 @@ impl Control {
     }
 
     fn pool_gone(&mut self, name: &PoolName) {
-        self.pools.remove(name);
+        let concerned = self.pools.remove(name, &self.addresses);
         self.dirty.pools.remove(name);
         self.review_users_of(name);
+        self.review_pools(concerned);
+    }
+
+    fn review_pools(&mut self, pools: BTreeSet<PoolName>) {
+        for name in pools {
+            self.review_users_of(&name);
+            self.dirty.pools.insert(name);
+        }
     }
 
     fn review_users_of(&mut self, pool: &PoolName) {

@@ -14,8 +14,8 @@ use std::ops::RangeInclusive;
 
 use range_set_blaze::RangeSetBlaze;
 
-pub use self::allocator::{Pool, Usage};
-pub use self::refusal::{Refusal, Reservation};
+pub use self::allocator::{Pool, Usage, Yield};
+pub use self::refusal::{Refusal, Reservation, also_in};
 use crate::name::PoolName;
 use crate::net::{Cidr, Family, IpRange};
 use crate::selector::Selector;

@@ -2,11 +2,12 @@
 //!
 //! Owns what this part of the operator needs from outside, and what can go wrong in it. Start reading at [`keeper`], the
 //! loop; [`plan`] decides, [`read`] understands what [`store`] has read, [`issue`] makes what it writes, [`registration`]
-//! is what the API server is told, [`probe`] asks the replicas. Never shows a key to anybody but the Secrets.
+//! is what the API server is told, [`probe`] asks the replicas, [`lag`] tells when that takes too long. Never shows a key to anybody but the Secrets.
 
 pub mod changes;
 pub mod issue;
 pub mod keeper;
+pub mod lag;
 pub mod plan;
 pub mod probe;
 pub mod read;
@@ -20,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use self::plan::Der;
+use self::probe::Answers;
 
 /// Why the certificates are not as they should be.
 #[derive(Debug, Error)]
@@ -72,13 +74,13 @@ pub trait Outside: Send + Sync {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// How many of these replicas serve a certificate for this name that this authority has signed.
+    /// Which of these replicas serve a certificate for this name that this authority has signed.
     fn serving(
         &self,
         replicas: Vec<SocketAddr>,
         name: String,
         root: Der,
-    ) -> impl Future<Output = Result<usize, rustls::Error>> + Send;
+    ) -> impl Future<Output = Result<Answers, rustls::Error>> + Send;
 }
 
 /// The real clock and the real network.
@@ -95,7 +97,7 @@ impl Outside for Real {
         replicas: Vec<SocketAddr>,
         name: String,
         root: Der,
-    ) -> Result<usize, rustls::Error> {
+    ) -> Result<Answers, rustls::Error> {
         probe::serving(replicas, &name, &root).await
     }
 }

@@ -14,6 +14,9 @@ pub struct Metrics {
     writes: Family<Write, Counter>,
     queued: Gauge,
     certificates: Family<Certificate, Gauge>,
+    registered: Gauge,
+    listed: Gauge,
+    serving: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,7 +49,26 @@ impl Metrics {
             "When a certificate ends, as Unix time",
             certificates,
         );
+        metrics.register_webhook(registry);
         metrics
+    }
+
+    fn register_webhook(&self, registry: &mut Registry) {
+        registry.register(
+            "webhook_registered",
+            "Whether the API server asks the webhook: 1, or 0 where nothing is checked at admission",
+            self.registered.clone(),
+        );
+        registry.register(
+            "webhook_replicas_listed",
+            "Replicas of the webhook whose certificate is waited for; 0 when none is",
+            self.listed.clone(),
+        );
+        registry.register(
+            "webhook_replicas_serving",
+            "Those of them that serve it, as far as the operator can reach them",
+            self.serving.clone(),
+        );
     }
 
     /// Counts a decision that was carried out, or was not.
@@ -58,6 +80,17 @@ impl Metrics {
     pub fn show_certificate(&self, certificate: &'static str, end_s: i64) {
         let certificate = Certificate { certificate };
         self.certificates.get_or_create(&certificate).set(end_s);
+    }
+
+    /// Shows whether the API server asks the webhook.
+    pub fn show_registered(&self, is_registered: bool) {
+        self.registered.set(i64::from(is_registered));
+    }
+
+    /// Shows how many replicas there are to be waited for, and how many of them need not be any more.
+    pub fn show_replicas(&self, listed: usize, serving: usize) {
+        self.listed.set(i64::try_from(listed).unwrap_or(i64::MAX));
+        self.serving.set(i64::try_from(serving).unwrap_or(i64::MAX));
     }
 
     /// Shows how many objects wait for being written.

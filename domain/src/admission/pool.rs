@@ -235,8 +235,12 @@ fn cause(refusal: Option<&Refusal>) -> Cause {
     match refusal {
         Some(Refusal::Excluded { entry, .. }) => ("spec.exclude", entry.to_string()),
         Some(Refusal::Gateway { ip, .. }) => ("spec.subnetInfo.gateway", ip.to_string()),
-        Some(Refusal::Outside { .. } | Refusal::Reserved { .. } | Refusal::Taken { .. }) | None => {
-            ("spec.ipRanges", String::new())
-        }
+        Some(
+            Refusal::Outside { .. }
+            | Refusal::Reserved { .. }
+            | Refusal::OfOther { .. }
+            | Refusal::Taken { .. },
+        )
+        | None => ("spec.ipRanges", String::new()),
     }
 }

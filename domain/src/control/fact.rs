@@ -100,6 +100,8 @@ pub struct PoolFact {
     pub name: PoolName,
     /// `metadata.generation`.
     pub generation: i64,
+    /// Creation time in Unix seconds.
+    pub created: i64,
     /// Whether deletion has been asked for.
     pub deleting: bool,
     /// Whether deletion waits for the operator.

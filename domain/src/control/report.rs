@@ -93,7 +93,7 @@ impl Control {
             .legible
             .as_ref()
             .map(|legible| legible.allocator.usage());
-        let conditions = verdict::of_pool(fact, usage, &users);
+        let conditions = verdict::of_pool(fact, usage, pool.yields(), &users);
         let is_guarded = fact.deleting || fact.has_finalizer;
         let is_said = fact.usage == usage && say(&fact.conditions, &conditions);
         let guard = (!is_guarded).then_some(PoolWrite::Guard);

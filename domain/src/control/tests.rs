@@ -1,6 +1,7 @@
 mod allocation;
 mod changes;
 mod deletion;
+mod overlaps;
 mod placing;
 mod property;
 mod restart;
@@ -69,6 +70,7 @@ fn pool(name: &str, ranges: &[&str]) -> PoolFact {
     PoolFact {
         name: name.into(),
         generation: 1,
+        created: 0,
         deleting: false,
         has_finalizer: false,
         spec: Ok(spec),

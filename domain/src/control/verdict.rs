@@ -9,7 +9,7 @@ use super::{Entry, Grant, PoolFact, Why};
 use crate::condition::{Condition, Type};
 use crate::listing::listed;
 use crate::name::{EgressName, NodeName, PoolName};
-use crate::pool::Usage;
+use crate::pool::{Usage, Yield, also_in};
 
 /// Of the users of a pool, more than this many are only counted.
 const USERS_SHOWN: usize = 10;
@@ -148,16 +148,17 @@ fn refused(kind: Type, why: &Why) -> Verdict {
 pub(super) fn of_pool(
     fact: &PoolFact,
     usage: Option<Usage>,
+    yields: &[Yield],
     users: &[&EgressName],
 ) -> Vec<Condition> {
-    [Some(pool_ready(fact, users)), usage.map(exhausted)]
+    [Some(pool_ready(fact, yields, users)), usage.map(exhausted)]
         .into_iter()
         .flatten()
         .map(|verdict| verdict.at(fact.generation))
         .collect()
 }
 
-fn pool_ready(fact: &PoolFact, users: &[&EgressName]) -> Verdict {
+fn pool_ready(fact: &PoolFact, yields: &[Yield], users: &[&EgressName]) -> Verdict {
     let not = |reason, message| Verdict {
         kind: Type::Ready,
         is_true: false,
@@ -176,6 +177,9 @@ fn pool_ready(fact: &PoolFact, users: &[&EgressName]) -> Verdict {
     if let Err(problems) = &fact.spec {
         return not("InvalidSpec", problems.clone());
     }
+    if let Some(overlap) = yields.first().and_then(overlap) {
+        return not("Overlaps", overlap);
+    }
     let message = "addresses can be allocated".to_owned();
     Verdict {
         kind: Type::Ready,
@@ -183,6 +187,16 @@ fn pool_ready(fact: &PoolFact, users: &[&EgressName]) -> Verdict {
         reason: "Valid",
         message,
     }
+}
+
+/// Only one overlap is told: who mends it sees the next.
+fn overlap(Yield { to, shared }: &Yield) -> Option<String> {
+    let first = shared.first()?;
+    Some(format!(
+        "{first} {}: take it out of spec.ipRanges of one of the two; this pool hands out what it shares with none, and \
+         who has an address keeps it",
+        also_in(to)
+    ))
 }
 
 fn exhausted(usage: Usage) -> Verdict {

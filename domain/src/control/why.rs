@@ -60,6 +60,7 @@ impl Why {
             Self::Refused(Refusal::Outside { .. }) => "OutsidePool",
             Self::Refused(Refusal::Reserved { .. } | Refusal::Gateway { .. }) => "AddressReserved",
             Self::Refused(Refusal::Excluded { .. }) => "AddressExcluded",
+            Self::Refused(Refusal::OfOther { .. }) => "AddressOfOtherPool",
             Self::Refused(Refusal::Taken { .. }) | Self::Taken { .. } | Self::Twin { .. } => {
                 "AddressTaken"
             }

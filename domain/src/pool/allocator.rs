@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use range_set_blaze::{Integer, UIntPlusOne};
 
 use super::{Numbers, PoolSpec, Range, Refusal};
+use crate::name::PoolName;
 use crate::net::{Family, IpRange, from_number, to_number};
 
 /// The free and the taken addresses of one pool.
@@ -17,7 +18,17 @@ use crate::net::{Family, IpRange, from_number, to_number};
 #[derive(Debug, Clone)]
 pub struct Pool {
     spec: PoolSpec,
+    yields: Vec<Yield>,
     blocks: Vec<Block>,
+}
+
+/// Addresses of one pool that another hands out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Yield {
+    /// The other pool.
+    pub to: PoolName,
+    /// The addresses that both contain.
+    pub shared: Vec<IpRange>,
 }
 
 /// How many addresses a pool has. Both figures stay at `i64::MAX` where they would exceed it.
@@ -40,7 +51,16 @@ struct Block {
 impl Pool {
     /// The allocator of a pool of which nothing is taken yet.
     pub fn new(spec: &PoolSpec) -> Self {
+        Self::yielding(spec, Vec::new())
+    }
+
+    /// The same for a pool that does not hand out what others do.
+    pub fn yielding(spec: &PoolSpec, yields: Vec<Yield>) -> Self {
         let mut unavailable = spec.withheld();
+        for range in yields.iter().flat_map(|one| &one.shared) {
+            let family = unavailable.entry(range.family()).or_default();
+            family.ranges_insert(range.numbers());
+        }
         let block = |range: &Range| {
             let family = range.bounds().family();
             Block::new(*range, unavailable.entry(family).or_default())
@@ -48,7 +68,13 @@ impl Pool {
         Self {
             blocks: spec.ranges.iter().map(block).collect(),
             spec: spec.clone(),
+            yields,
         }
+    }
+
+    /// What it leaves to others.
+    pub fn yields(&self) -> &[Yield] {
+        &self.yields
     }
 
     /// Takes the next free address (see [`Pool::next_free`]); `None` when the pool is exhausted.
@@ -143,11 +169,21 @@ impl Pool {
         if let Some(&entry) = exclude.iter().find(|entry| entry.contains(ip)) {
             return Refusal::Excluded { ip, pool, entry };
         }
+        if let Some(one) = self.yields.iter().find(|one| one.has(ip)) {
+            let other = one.to.clone();
+            return Refusal::OfOther { ip, pool, other };
+        }
         Refusal::Reserved {
             ip,
             range,
             why: range.reservation(ip),
         }
+    }
+}
+
+impl Yield {
+    fn has(&self, ip: IpAddr) -> bool {
+        self.shared.iter().any(|range| range.contains(ip))
     }
 }
 

@@ -45,6 +45,15 @@ pub enum Refusal {
         /// The entry that contains it.
         entry: IpRange,
     },
+    /// Another pool contains it too, and hands it out alone.
+    OfOther {
+        /// The address.
+        ip: IpAddr,
+        /// The pool.
+        pool: PoolName,
+        /// The other pool.
+        other: PoolName,
+    },
     /// It has been handed out already.
     Taken {
         /// The address.
@@ -62,6 +71,7 @@ impl Refusal {
             | Self::Reserved { ip, .. }
             | Self::Gateway { ip, .. }
             | Self::Excluded { ip, .. }
+            | Self::OfOther { ip, .. }
             | Self::Taken { ip, .. } => *ip,
         }
     }
@@ -79,9 +89,15 @@ impl Refusal {
             Self::Excluded { pool, entry, .. } => {
                 format!("is excluded from pool {pool} by {entry} in spec.exclude")
             }
+            Self::OfOther { other, .. } => also_in(other),
             Self::Taken { pool, .. } => format!("of pool {pool} is already taken"),
         }
     }
+}
+
+/// What is said of addresses that an older pool hands out, to be read after them.
+pub fn also_in(older: &PoolName) -> String {
+    format!("also lies in ExternalIPPool {older}, which is older and alone hands it out")
 }
 
 impl fmt::Display for Refusal {

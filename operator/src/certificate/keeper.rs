@@ -15,7 +15,9 @@ use tracing::{debug, error, info, warn};
 
 use super::changes::Change;
 use super::issue::{self, Pair};
+use super::lag::{Lag, News};
 use super::plan::{Authority, Der, Observed, Registration, Replicas, Root, Step, plan};
+use super::probe::Answers;
 use super::read::{self, Unusable};
 use super::registration::server_names;
 use super::store::{Store, Stored};
@@ -43,6 +45,7 @@ pub struct Keeper<O> {
     /// The authority that the API server trusts, and since when it was seen to.
     trusted: Option<(Der, Timestamp)>,
     replicas: Option<Replicas>,
+    lag: Lag,
 }
 
 /// What was read, understood.
@@ -64,6 +67,7 @@ impl<O: Outside> Keeper<O> {
             metrics,
             trusted: None,
             replicas: None,
+            lag: Lag::default(),
         }
     }
 
@@ -123,7 +127,7 @@ impl<O: Outside> Keeper<O> {
             let view = self.view(now, &stored)?;
             let step = plan(now, &view.observed);
             if let Step::Rest { until } = step {
-                self.show(&view.observed);
+                self.show(now, &view.observed);
                 return Ok(until);
             }
             let what = name(&step);
@@ -225,31 +229,51 @@ impl<O: Outside> Keeper<O> {
                     .await?;
                 info!("former authority no longer trusted");
             }
-            Step::AskReplicas => self.replicas = Some(self.ask(now, &authority.root).await?),
+            Step::AskReplicas => self.ask(now, &authority.root, &view.observed).await?,
             Step::IssueAuthority { .. } | Step::Rest { .. } => {}
         }
         Ok(())
     }
 
-    async fn ask(&self, now: Timestamp, root: &Root) -> Result<Replicas, Problem> {
+    async fn ask(
+        &mut self,
+        now: Timestamp,
+        root: &Root,
+        observed: &Observed,
+    ) -> Result<(), Problem> {
         let replicas = self.store.replicas().await?;
         let names = server_names(&self.settings.namespace);
         let name = names.into_iter().next().unwrap_or_default();
         let listed = replicas.len();
-        let serving = self
-            .outside
-            .serving(replicas, name, root.der.clone())
-            .await?;
+        let root = root.der.clone();
+        let answers = self.outside.serving(replicas, name, root.clone()).await?;
+        let serving = answers.serving;
         debug!(listed, serving, "replicas asked for their certificate");
-        Ok(Replicas {
-            root: root.der.clone(),
+        self.metrics.show_replicas(listed, serving);
+        match self.lag.note(now, serving < listed) {
+            Some(News::Lasting) => warn_of(listed, &answers, &observed.registration),
+            Some(News::Over) => info!(listed, serving, "replicas serve what they should"),
+            None => {}
+        }
+        self.replicas = Some(Replicas {
+            root,
             asked_at: now,
+            behind_since: self.lag.since(),
             listed,
             serving,
-        })
+        });
+        Ok(())
     }
 
-    fn show(&self, observed: &Observed) {
+    fn show(&mut self, now: Timestamp, observed: &Observed) {
+        self.metrics
+            .show_registered(observed.registration != Registration::Absent);
+        if !observed.waits_for_replicas() {
+            self.metrics.show_replicas(0, 0);
+            if self.lag.note(now, false) == Some(News::Over) {
+                info!("nothing waits for the webhook's replicas any more");
+            }
+        }
         let authority = observed
             .authority
             .as_ref()
@@ -302,6 +326,25 @@ fn name(step: &Step) -> &'static str {
 /// Why something was made anew.
 fn reason(unusable: Option<&Unusable>) -> String {
     unusable.map_or_else(|| "due".to_owned(), |why| describe(why))
+}
+
+/// What no condition of an object says: without the registration all is admitted, and without this warning all seems well.
+fn warn_of(listed: usize, answers: &Answers, registration: &Registration) {
+    let Answers { serving, failure } = answers;
+    let (replica, error) = failure.as_ref().map(|(at, why)| (at, why.as_str())).unzip();
+    let what = match registration {
+        Registration::Absent if *serving == 0 => {
+            "webhook not registered, so nothing is checked at admission"
+        }
+        Registration::Absent | Registration::Present { .. } => "former authority still trusted",
+    };
+    warn!(
+        listed,
+        serving,
+        replica = replica.map(tracing::field::display),
+        error,
+        "{what}: replicas do not serve the operator its certificate, see their logs, and NetworkPolicies between both"
+    );
 }
 
 fn report(problem: &Problem, delay: Duration) {

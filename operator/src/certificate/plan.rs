@@ -7,8 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 /// After an authority has been written into the registration, every API server has had this time to read it there.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(10);
-/// Replicas that did not all give the wanted answer are asked again after this time.
-pub const ASK_EVERY: SignedDuration = SignedDuration::from_secs(2);
+/// Replicas that did not all give the wanted answer are asked again after this time, and then less and less often.
+pub const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// However long they do not give it, they are asked again after this time.
+pub const ASK_AT_LEAST_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// A certificate, as it goes over the wire.
 pub type Der = Vec<u8>;
@@ -110,6 +112,8 @@ pub struct Replicas {
     pub root: Der,
     /// When they were asked.
     pub asked_at: Timestamp,
+    /// Since when they have not all given the wanted answer; `None` if they have.
+    pub behind_since: Option<Timestamp>,
     /// How many there are.
     pub listed: usize,
     /// How many of them served such a certificate.
@@ -129,6 +133,15 @@ pub struct Observed {
     pub trusted_since: Option<Timestamp>,
     /// The replicas' last answers.
     pub replicas: Option<Replicas>,
+}
+
+impl Observed {
+    /// Whether anything waits for what the replicas serve: the registration, or that a former authority is forgotten.
+    pub fn waits_for_replicas(&self) -> bool {
+        let is_former_trusted = |authority: &Authority| !authority.previous.is_empty();
+        self.registration == Registration::Absent
+            || self.authority.as_ref().is_some_and(is_former_trusted)
+    }
 }
 
 /// One thing to do; afterwards everything is looked at anew.
@@ -209,11 +222,12 @@ fn usable_leaf<'a>(
     authority: &Authority,
 ) -> Result<&'a Leaf, Step> {
     let is_trusted = |leaf: &Leaf| authority.bundle().any(|root| root.der == leaf.signed_by);
-    let valid = seen.leaf.as_ref().filter(|leaf| leaf.validity.is_at(now));
+    // Where it is lost, the replicas go on with what they have read of it.
+    let leaf = seen.leaf.as_ref().ok_or_else(|| change_over(now, seen))?;
     // Without a valid one that is trusted nothing can get worse.
-    let leaf = valid
-        .filter(|leaf| is_trusted(leaf))
-        .ok_or(Step::IssueLeaf)?;
+    if !leaf.validity.is_at(now) || !is_trusted(leaf) {
+        return Err(Step::IssueLeaf);
+    }
     if leaf.signed_by != authority.root.der {
         return Err(change_over(now, seen));
     }
@@ -226,7 +240,7 @@ fn usable_leaf<'a>(
     Ok(leaf)
 }
 
-/// From a certificate by a former authority to one by the present: once every API server trusts the present one.
+/// From a certificate by a former authority, or one that is not known any more, to one by the present: once every API server trusts the present one.
 fn change_over(now: Timestamp, seen: &Observed) -> Step {
     if seen.registration == Registration::Absent {
         return Step::IssueLeaf;
@@ -279,9 +293,12 @@ impl Replicas {
         self.listed > 0 && self.serving == self.listed
     }
 
+    /// What has lasted for a while may last as long again.
     fn asked_again_at(&self) -> Timestamp {
-        let again = self.asked_at.checked_add(ASK_EVERY);
-        again.unwrap_or(Timestamp::MAX)
+        let since = self.behind_since.unwrap_or(self.asked_at);
+        let so_far = self.asked_at.duration_since(since);
+        let again = so_far.clamp(ASK_AGAIN, ASK_AT_LEAST_EVERY);
+        self.asked_at.checked_add(again).unwrap_or(Timestamp::MAX)
     }
 
     fn ask_again(&self) -> Option<Step> {

@@ -2,10 +2,12 @@
 //!
 //! Owns the question, which is the API server's own: a TLS handshake that trusts one authority. Never sends a request.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use egret_runtime::describe;
 use futures::StreamExt;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -22,12 +24,21 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Replicas that are asked at once.
 const AT_ONCE: usize = 16;
 
-/// How many of these serve a certificate for this name that this authority has signed.
+/// What came of asking replicas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// How many serve the wanted certificate.
+    pub serving: usize,
+    /// Of those that do not, one and why: for people.
+    pub failure: Option<(SocketAddr, String)>,
+}
+
+/// Which of these serve a certificate for this name that this authority has signed.
 pub async fn serving(
     replicas: Vec<SocketAddr>,
     name: &str,
     root: &Der,
-) -> Result<usize, rustls::Error> {
+) -> Result<Answers, rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(trust(root)?)
@@ -40,13 +51,21 @@ pub async fn serving(
         async move {
             let answer = timeout(LIMIT, shake_hands(replica, &connector, name)).await;
             debug!(%replica, ?answer, "asked for its certificate");
-            matches!(answer, Ok(Ok(())))
+            (
+                replica,
+                answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())),
+            )
         }
     });
-    let serving = answers
-        .buffer_unordered(AT_ONCE)
-        .filter(|serves| std::future::ready(*serves));
-    Ok(serving.count().await)
+    let all = answers.buffered(AT_ONCE).collect::<Vec<_>>().await;
+    Ok(Answers {
+        serving: all.iter().filter(|(_, answer)| answer.is_ok()).count(),
+        failure: all.into_iter().find_map(failure),
+    })
+}
+
+fn failure((replica, answer): (SocketAddr, std::io::Result<()>)) -> Option<(SocketAddr, String)> {
+    answer.err().map(|error| (replica, describe(&error)))
 }
 
 async fn shake_hands(
@@ -117,8 +136,24 @@ mod tests {
             silent,
         ];
         let name = "egret-webhook.egret-system.svc";
-        assert_eq!(serving(replicas, name, &root).await.unwrap(), 2);
+        let answers = serving(replicas.clone(), name, &root).await.unwrap();
+        assert_eq!(answers.serving, 2);
+        let (first, why) = answers.failure.unwrap();
+        assert_eq!(first, replicas[1]);
+        assert!(why.contains("certificate"), "{why}");
         let other_name = serving(vec![replica(&ours).await], "elsewhere.svc", &root).await;
-        assert_eq!(other_name.unwrap(), 0);
+        assert_eq!(other_name.unwrap().serving, 0);
+    }
+
+    #[tokio::test]
+    async fn of_one_that_cannot_be_reached_is_said_why() {
+        let authority = issue::authority(Timestamp::now(), DAY).unwrap();
+        let root = roots(authority.certificate.as_bytes()).remove(0).der;
+        let (closed, gone) = listener().await;
+        drop(closed);
+        let answers = serving(vec![gone], "egret-webhook.egret-system.svc", &root).await;
+        let (replica, why) = answers.unwrap().failure.unwrap();
+        assert_eq!(replica, gone);
+        assert!(why.contains("refused"), "{why}");
     }
 }

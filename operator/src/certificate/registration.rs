@@ -85,6 +85,9 @@ fn webhook(home: &Home, bundle: &str, name: &str, path: &str) -> Value {
         "timeoutSeconds": TIMEOUT_S,
         "admissionReviewVersions": ["v1"],
         "matchConditions": conditions(home),
+        // Every object, said and so owned: else somebody else's selector switches the webhook off, and stays.
+        "namespaceSelector": {},
+        "objectSelector": {},
     })
 }
 
@@ -118,6 +121,18 @@ fn set(webhook: &mut Value, field: &str, value: Value) {
     if let Some(fields) = webhook.as_object_mut() {
         fields.insert(field.to_owned(), value);
     }
+}
+
+/// The webhooks of a configuration with ours exactly as wanted, if one of them is not: applying leaves what others have put
+/// into a list of ours, and one more condition is enough to switch a webhook off. Webhooks of others stay.
+pub fn mended(current: &Value, wanted: &Value) -> Option<Value> {
+    let webhooks = |of: &Value| of["webhooks"].as_array().cloned().unwrap_or_default();
+    let (current, wanted) = (webhooks(current), webhooks(wanted));
+    let is_ours = |one: &&Value| wanted.iter().any(|ours| ours["name"] == one["name"]);
+    let ours: Vec<_> = current.iter().filter(is_ours).collect();
+    let is_right = ours.len() == wanted.len() && wanted.iter().all(|one| ours.contains(&one));
+    let theirs = current.iter().filter(|one| !is_ours(one));
+    (!is_right).then(|| wanted.iter().chain(theirs).cloned().collect())
 }
 
 /// The authorities that are trusted wherever the API server asks the webhook: in each of both configurations.
@@ -218,6 +233,27 @@ mod tests {
         let read: MutatingWebhookConfiguration =
             serde_json::from_value(mutating(&home(), "PEM")).unwrap();
         assert_eq!(read.webhooks.unwrap()[0].timeout_seconds, Some(TIMEOUT_S));
+    }
+
+    #[test]
+    fn a_webhook_is_mended_unless_it_is_exactly_as_wanted_and_others_stay() {
+        let wanted = validating(&home(), "PEM");
+        assert_eq!(mended(&wanted, &wanted), None);
+        let mut with_another = wanted.clone();
+        let webhooks = with_another["webhooks"].as_array_mut().unwrap();
+        webhooks.push(json!({"name": "another.example"}));
+        assert_eq!(mended(&with_another, &wanted), None);
+        for field in [
+            "rules",
+            "failurePolicy",
+            "matchConditions",
+            "objectSelector",
+        ] {
+            let mut current = with_another.clone();
+            current["webhooks"][0][field] = json!("other");
+            let mended = mended(&current, &wanted).unwrap();
+            assert_eq!(mended, with_another["webhooks"], "{field}");
+        }
     }
 
     #[test]

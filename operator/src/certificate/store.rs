@@ -3,9 +3,10 @@
 //! Owns how they are read and written. A Secret is written only if it is still as it was read, so of two operators one
 //! reads anew. Never decides.
 
+use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use egret_runtime::apply::{self, Error, How, Part, apply, within_limit};
+use egret_runtime::apply::{self, Error, How, Part, amend, apply, within_limit};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
@@ -13,8 +14,10 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, ObjectMeta, PostParams};
-use kube::{Api, Client};
-use serde_json::Value;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::issue::Pair;
 use super::plan::{Registration, Root};
@@ -168,12 +171,9 @@ impl Store {
             return Ok(());
         };
         let wanted = registration::mutating(home, bundle);
-        let current = stored.mutating.as_ref();
-        apply(&self.mutating, NAME, current, &wanted, REGISTRATION).await?;
+        bring(&self.mutating, stored.mutating.as_ref(), &wanted).await?;
         let wanted = registration::validating(home, bundle);
-        let current = stored.validating.as_ref();
-        apply(&self.validating, NAME, current, &wanted, REGISTRATION).await?;
-        Ok(())
+        bring(&self.validating, stored.validating.as_ref(), &wanted).await
     }
 
     /// Where the webhook's replicas are, ready or not.
@@ -217,13 +217,33 @@ impl Stored {
     }
 }
 
+/// Applies what is owned, then takes away what others have put into it: in this order, for what a patch changes is not
+/// owned any more by whoever has applied it.
+async fn bring<K>(api: &Api<K>, current: Option<&K>, wanted: &Value) -> Result<(), Error>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+    K::DynamicType: Default,
+{
+    let applied = apply(api, NAME, current, wanted, REGISTRATION).await?;
+    let Some(now) = applied.as_ref().or(current) else {
+        return Ok(());
+    };
+    if let Some(webhooks) = registration::mended(&serde_json::to_value(now)?, wanted) {
+        let patch = json!({ "webhooks": webhooks });
+        amend(api, now, &patch, MANAGER, Part::Object).await?;
+    }
+    Ok(())
+}
+
 fn is_as<K>(current: Option<&K>, wanted: &Value) -> Result<bool, Error>
 where
-    K: kube::Resource + serde::Serialize,
+    K: Resource + Serialize,
 {
-    current.map_or(Ok(false), |current| {
-        apply::is_as_wanted(current, wanted, REGISTRATION)
-    })
+    let Some(current) = current else {
+        return Ok(false);
+    };
+    Ok(apply::is_as_wanted(current, wanted, REGISTRATION)?
+        && registration::mended(&serde_json::to_value(current)?, wanted).is_none())
 }
 
 fn new_secret(name: &str) -> Secret {

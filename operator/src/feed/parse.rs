@@ -64,6 +64,7 @@ pub(super) fn pool(object: &ExternalIPPool) -> PoolFact {
     PoolFact {
         name: name(meta).into(),
         generation: meta.generation.unwrap_or_default(),
+        created: created(meta),
         deleting: meta.deletion_timestamp.is_some(),
         has_finalizer: has_finalizer(meta, POOL_FINALIZER),
         spec: PoolSpec::try_from(object).map_err(|problems| problems.to_string()),

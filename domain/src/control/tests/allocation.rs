@@ -207,7 +207,8 @@ fn pools_that_overlap_never_give_one_address_twice() {
             ..egress("b", 2)
         },
     ]);
-    assert_eq!(cluster.ip_of("b"), Some(ip("10.10.0.12")));
+    assert_eq!(cluster.ip_of("a"), Some(ip("10.10.0.11")));
+    assert_eq!(cluster.allocated("b"), "False PoolExhausted");
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::Reserved { .. } => "reserved",
         Refusal::Gateway { .. } => "gateway",
         Refusal::Excluded { .. } => "excluded",
+        Refusal::OfOther { .. } => "of other",
         Refusal::Taken { .. } => "taken",
     }
 }

@@ -3,6 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
 
 use super::super::{plan, registration};
 use super::*;
@@ -19,7 +21,7 @@ const VALIDATING: &str = "validatingwebhookconfigurations/egret";
 /// What somebody does to the objects.
 type Disorder = fn(&Api);
 
-/// Everything in place with two replicas, and the operator that has done it.
+/// Everything in place with two replicas, for a while, and the operator that has done it.
 async fn installed() -> (Api, Keeper<Api>) {
     let api = Api::new();
     let mut operator = api.operator();
@@ -27,6 +29,7 @@ async fn installed() -> (Api, Keeper<Api>) {
     api.start_replicas(2);
     operator.note(Change::Replicas);
     operator.settle().await.unwrap();
+    api.pass(plan::SETTLE);
     api.written();
     (api, operator)
 }
@@ -58,6 +61,43 @@ async fn nothing_is_registered_before_a_replica_serves_and_then_it_is() {
         (&owner["kind"], &owner["uid"]),
         (&"Namespace".into(), &"of-namespace".into())
     );
+}
+
+/// Whether these lines stand in what the registry shows.
+fn assert_shown(registry: &Registry, lines: &[&str]) {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    for line in lines {
+        let line = format!("egret_operator_webhook_{line}");
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_cannot_be_reached_are_seen_in_the_metrics_and_asked_less_and_less_often() {
+    let (api, mut registry) = (Api::new(), Registry::default());
+    let mut operator = api.operator();
+    operator.metrics = Metrics::registered(&mut registry);
+    operator.settle().await.unwrap();
+    api.start_replicas(2);
+    api.cut_off(true);
+    operator.note(Change::Replicas);
+    let before = api.asked();
+    for _ in 0..20 {
+        let due = operator.settle().await.unwrap();
+        api.set_clock(due);
+    }
+    assert_eq!(api.asked() - before, 20);
+    assert!(operator.lag.since().is_some());
+    let minutes = SignedDuration::from_mins(10);
+    assert!(api.now().duration_since(operator.lag.since().unwrap()) > minutes);
+    let unseen = ["registered 0", "replicas_listed 2", "replicas_serving 0"];
+    assert_shown(&registry, &unseen);
+    api.cut_off(false);
+    operator.settle().await.unwrap();
+    let settled = ["registered 1", "replicas_listed 0", "replicas_serving 0"];
+    assert_shown(&registry, &settled);
+    assert_eq!(operator.lag.since(), None);
 }
 
 #[tokio::test]
@@ -122,6 +162,79 @@ async fn whatever_is_deleted_or_overwritten_is_put_right_and_then_left_alone() {
 }
 
 #[tokio::test]
+async fn nobody_switches_a_webhook_off_by_what_the_operator_has_not_written() {
+    let (api, mut operator) = installed().await;
+    let right = [api.object(MUTATING), api.object(VALIDATING)];
+    let none = || serde_json::json!({"matchLabels": {"no": "object"}});
+    let off = || serde_json::json!({"name": "off", "expression": "false"});
+    let additions: [(&str, Value); 3] = [
+        ("/objectSelector", none()),
+        ("/namespaceSelector", none()),
+        ("/matchConditions/-", off()),
+    ];
+    for (place, value) in additions {
+        for path in [MUTATING, VALIDATING] {
+            api.edit(path, |one| {
+                add(&mut one["webhooks"][0], place, value.clone());
+            });
+        }
+        operator.settle().await.unwrap();
+        for (path, right) in [MUTATING, VALIDATING].iter().zip(&right) {
+            assert_eq!(api.object(path)["webhooks"], right["webhooks"], "{place}");
+        }
+        assert_eq!(api.written().len(), 2, "{place}");
+        operator.settle().await.unwrap();
+        assert_eq!(api.written(), [""; 0], "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_condition_goes_together_with_whatever_else_is_wrong() {
+    let (api, mut operator) = installed().await;
+    let right = api.object(VALIDATING);
+    api.edit(VALIDATING, |one| {
+        let webhook = &mut one["webhooks"][0];
+        webhook["clientConfig"]["caBundle"] = "".into();
+        let off = serde_json::json!({"name": "off", "expression": "false"});
+        add(webhook, "/matchConditions/-", off);
+    });
+    operator.settle().await.unwrap();
+    assert_eq!(api.object(VALIDATING)["webhooks"], right["webhooks"]);
+    api.written();
+    api.operator().settle().await.unwrap();
+    assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_another_has_put_beside_stays() {
+    let (api, mut operator) = installed().await;
+    api.edit(MUTATING, |one| {
+        add(
+            one,
+            "/webhooks/-",
+            serde_json::json!({"name": "another.example"}),
+        );
+        let off = serde_json::json!({"name": "off", "expression": "false"});
+        add(&mut one["webhooks"][0], "/matchConditions/-", off);
+    });
+    operator.settle().await.unwrap();
+    let webhooks = &api.object(MUTATING)["webhooks"];
+    assert_eq!(webhooks[1]["name"], "another.example");
+    assert_eq!(webhooks[0]["matchConditions"].as_array().unwrap().len(), 2);
+}
+
+/// Puts something at a place of an object, where `-` is the end of a list.
+fn add(object: &mut Value, place: &str, value: Value) {
+    match place.strip_suffix("/-") {
+        Some(list) => {
+            let list = object.pointer_mut(list).unwrap();
+            list.as_array_mut().unwrap().push(value);
+        }
+        None => object[place.trim_start_matches('/')] = value,
+    }
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_has_the_same_authority() {
     let (api, mut operator) = installed().await;
     let (ca, leaf) = (api.object(AUTHORITY), api.object(LEAF));
@@ -164,6 +277,28 @@ async fn the_next_authority_signs_only_after_it_has_been_trusted_for_a_while() {
 }
 
 #[tokio::test]
+async fn after_both_secrets_are_lost_nothing_is_signed_before_the_new_authority_is_trusted() {
+    let (api, mut operator) = installed().await;
+    api.delete(AUTHORITY);
+    api.delete(LEAF);
+    operator.settle().await.unwrap();
+    let registered = [MUTATING, VALIDATING].map(|path| format!("PATCH {path}"));
+    let made = ["POST secrets".to_owned()];
+    assert_eq!(api.written(), [&made[..], &registered].concat());
+    assert!(api.object(LEAF).is_null());
+    assert!(api.is_every_replica_trusted());
+    api.pass(plan::SETTLE);
+    operator.settle().await.unwrap();
+    assert_eq!(api.written(), made);
+    assert!(api.is_every_replica_trusted());
+    api.start_replicas(2);
+    api.pass(plan::ASK_AGAIN);
+    operator.settle().await.unwrap();
+    assert!(api.is_every_replica_trusted());
+    assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS), []);
+}
+
+#[tokio::test]
 async fn the_former_authority_is_trusted_until_the_last_replica_has_changed_over() {
     let (api, mut operator) = installed().await;
     renew_authority(&api, &mut operator).await;
@@ -173,7 +308,7 @@ async fn the_former_authority_is_trusted_until_the_last_replica_has_changed_over
         assert!(api.is_every_replica_trusted());
         assert_eq!(roots(&api.secret(AUTHORITY), read::PREVIOUS).len(), 1);
         api.refresh_replica(replica);
-        api.pass(plan::ASK_EVERY);
+        api.pass(plan::ASK_AGAIN);
     }
     operator.settle().await.unwrap();
     assert!(api.is_every_replica_trusted());

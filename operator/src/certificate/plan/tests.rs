@@ -56,6 +56,7 @@ fn replicas(root: &Root, asked_at: Timestamp, listed: usize, serving: usize) -> 
     Replicas {
         root: root.der.clone(),
         asked_at,
+        behind_since: (serving < listed).then_some(asked_at),
         listed,
         serving,
     }
@@ -114,11 +115,34 @@ fn at_first_there_is_an_authority_then_a_certificate_then_a_replica_and_only_the
     seen.leaf = Some(leaf(&first(), 0, &[first()]));
     assert_eq!(plan(at(0), &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&first(), at(0), 2, 0));
-    let until = at(0) + ASK_EVERY;
+    let until = at(0) + ASK_AGAIN;
     assert_eq!(plan(at(0), &seen), Step::Rest { until });
     assert_eq!(plan(until, &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&first(), until, 2, 1));
     assert_eq!(plan(until, &seen), Step::Register);
+}
+
+#[test]
+fn the_longer_replicas_do_not_serve_the_less_often_they_are_asked_but_once_a_minute_at_least() {
+    let mut seen = Observed {
+        registration: Registration::Absent,
+        ..settled()
+    };
+    let mut now = at(1);
+    let mut rests = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(plan(now, &seen), Step::AskReplicas);
+        seen.replicas = Some(Replicas {
+            behind_since: Some(at(1)),
+            ..replicas(&first(), now, 2, 0)
+        });
+        let Step::Rest { until } = plan(now, &seen) else {
+            panic!("no rest at {now}");
+        };
+        rests.push(until.duration_since(now).as_secs());
+        now = until;
+    }
+    assert_eq!(rests, [2, 2, 4, 8, 16, 32, 60, 60, 60]);
 }
 
 #[test]
@@ -224,10 +248,22 @@ fn nothing_is_signed_by_an_authority_before_every_api_server_has_read_of_it() {
     assert_eq!(plan(at(61), &seen), Step::Rest { until }, "not seen before");
 }
 
+/// Both Secrets are gone, as in an emergency: the replicas go on with what they have read.
 #[test]
-fn without_a_valid_certificate_nobody_waits_for_trust() {
+fn where_the_certificate_is_lost_too_replicas_may_still_serve_it_so_trust_is_waited_for() {
     let seen = Observed {
         leaf: None,
+        ..changing_over()
+    };
+    let until = at(60) + SETTLE;
+    assert_eq!(plan(at(60), &seen), Step::Rest { until });
+    assert_eq!(plan(until, &seen), Step::IssueLeaf);
+}
+
+#[test]
+fn where_the_certificate_has_ended_nobody_waits_for_trust() {
+    let seen = Observed {
+        leaf: Some(leaf(&first(), 20, &[first()])),
         ..changing_over()
     };
     assert_eq!(plan(at(60), &seen), Step::IssueLeaf);
@@ -247,7 +283,7 @@ fn the_former_authority_is_forgotten_when_all_replicas_serve_the_new_certificate
     let mut seen = changed_over();
     assert_eq!(plan(at(61), &seen), Step::AskReplicas);
     seen.replicas = Some(replicas(&second(), at(61), 2, 1));
-    let until = at(61) + ASK_EVERY;
+    let until = at(61) + ASK_AGAIN;
     assert_eq!(plan(at(61), &seen), Step::Rest { until });
     seen.replicas = Some(replicas(&second(), at(61), 2, 2));
     assert_eq!(plan(at(61), &seen), Step::ForgetPrevious);
@@ -449,6 +485,7 @@ fn from_every_disorder_there_is_a_short_way_to_one_authority_one_certificate_and
                 .as_ref()
                 .is_some_and(|one| one.previous.is_empty());
             authority
+                && seen.leaf.is_some()
                 && matches!(
                     &seen.registration,
                     Registration::Present { is_right: true, .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -21,6 +22,10 @@ pub(super) struct World {
     now: Timestamp,
     /// What each replica serves: the Secret as it has read it last.
     replicas: Vec<Secret>,
+    /// Whether the operator cannot reach them.
+    is_cut_off: bool,
+    /// How often they were asked.
+    asked: usize,
     /// What was written where.
     writes: Vec<String>,
     /// Requests by this method and path fail so, once.
@@ -39,6 +44,8 @@ impl Api {
             version: 1,
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
             replicas: Vec::new(),
+            is_cut_off: false,
+            asked: 0,
             writes: Vec::new(),
             failure: None,
         })))
@@ -91,6 +98,15 @@ impl Api {
         self.world(|world| world.failure = Some((request, status)));
     }
 
+    pub(super) fn cut_off(&self, is_cut_off: bool) {
+        self.world(|world| world.is_cut_off = is_cut_off);
+    }
+
+    /// How often the replicas were asked.
+    pub(super) fn asked(&self) -> usize {
+        self.world(|world| world.asked)
+    }
+
     pub(super) fn pass(&self, time: SignedDuration) {
         self.world(|world| world.now += time);
     }
@@ -141,7 +157,12 @@ impl Api {
             path = path.replace(group, "");
         }
         let path = path.replace("namespaces/egret-system/", "");
-        let (status, answer) = self.world(|world| world.answer(&parts.method, &path, body));
+        let is_merge = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/merge-patch+json");
+        let how = if is_merge { merged } else { applied };
+        let (status, answer) = self.world(|world| world.answer(&parts.method, &path, body, how));
         let answer = Body::from(answer.to_string().into_bytes());
         Response::builder().status(status).body(answer).unwrap()
     }
@@ -157,18 +178,28 @@ impl Outside for Api {
         replicas: Vec<SocketAddr>,
         name: String,
         root: Der,
-    ) -> Result<usize, rustls::Error> {
+    ) -> Result<Answers, rustls::Error> {
         assert_eq!(name, "egret-webhook.egret-system.svc");
         assert_eq!(replicas.len(), self.world(|world| world.replicas.len()));
         let validity = Validity {
             from: Timestamp::MIN,
             until: Timestamp::MAX,
         };
+        let root = Root {
+            der: root,
+            validity,
+        };
         Ok(self.world(|world| {
-            world.serve(&Root {
-                der: root,
-                validity,
-            })
+            world.asked += 1;
+            let failure = || (replicas[0], "no route to host".to_owned());
+            Answers {
+                serving: if world.is_cut_off {
+                    0
+                } else {
+                    world.serve(&root)
+                },
+                failure: world.is_cut_off.then(failure),
+            }
         }))
     }
 }
@@ -185,7 +216,13 @@ impl World {
         self.replicas.iter().filter(is_served).count()
     }
 
-    fn answer(&mut self, method: &Method, path: &str, body: Value) -> (u16, Value) {
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        body: Value,
+        patched: fn(&Value, Value) -> Value,
+    ) -> (u16, Value) {
         let line = format!("{method} {path}");
         if let Some((_, status)) = self.failure.take_if(|(failing, _)| *failing == line) {
             return failure(status, "InternalError");
@@ -209,7 +246,8 @@ impl World {
         }
         self.writes.push(line);
         let object = if *method == Method::PATCH {
-            applied(body)
+            let before = self.objects.get(&path).cloned().unwrap_or_default();
+            patched(&before, body)
         } else {
             body
         };
@@ -248,8 +286,20 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
     (code, status)
 }
 
-/// The object that an applied configuration makes of nothing, owned by the operator.
-fn applied(mut body: Value) -> Value {
+/// The object after a merge patch (RFC 7386) that takes no field away.
+fn merged(before: &Value, patch: Value) -> Value {
+    let Value::Object(fields) = patch else {
+        return patch;
+    };
+    let mut object = before.clone();
+    for (field, value) in fields {
+        object[&field] = merged(&before[&field], value);
+    }
+    object
+}
+
+/// The object that an applied configuration makes of one that has nothing else but items which others have put into lists.
+fn applied(before: &Value, mut body: Value) -> Value {
     let mut owned = body.clone();
     for field in ["apiVersion", "kind"] {
         owned.as_object_mut().unwrap().remove(field);
@@ -257,9 +307,23 @@ fn applied(mut body: Value) -> Value {
     for field in ["name", "uid", "resourceVersion"] {
         owned["metadata"].as_object_mut().unwrap().remove(field);
     }
+    keep_items(before, &mut body, "webhooks");
     body["metadata"]["managedFields"] = json!([{"manager": crate::write::MANAGER,
         "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields(&owned, "")}]);
     body
+}
+
+/// What others have put into an associative list stays there.
+fn keep_items(before: &Value, applied: &mut Value, list: &str) {
+    let Some(items) = applied.get_mut(list).and_then(Value::as_array_mut) else {
+        return;
+    };
+    for item in before[list].as_array().into_iter().flatten() {
+        match items.iter_mut().find(|known| known["name"] == item["name"]) {
+            Some(known) => keep_items(item, known, "matchConditions"),
+            None => items.push(item.clone()),
+        }
+    }
 }
 
 /// Which fields these are, as the API server notes them.
