@@ -12,7 +12,9 @@ pub type Labels = BTreeMap<String, String>;
 /// Two that say the same in another order are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Selector {
-    requirements: BTreeSet<Requirement>,
+    /// In order, each once. No set: there are thousands of selectors, most of one requirement, and a set has room for
+    /// eleven.
+    requirements: Box<[Requirement]>,
 }
 
 /// One requirement of a selector on one label.
@@ -45,6 +47,7 @@ impl Requirement {
 impl Selector {
     /// A selector of these requirements.
     pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
+        let requirements: BTreeSet<_> = requirements.into_iter().collect();
         Self {
             requirements: requirements.into_iter().collect(),
         }
