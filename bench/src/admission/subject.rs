@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use egret_runtime::ready::Readiness;
+use egret_webhook::body::Room;
 use egret_webhook::cache::Cache;
 use egret_webhook::metrics::Metrics;
 use egret_webhook::server::{Sources, router};
@@ -51,6 +52,7 @@ impl Subject {
             cache,
             readiness,
             client,
+            room: Room::default(),
             metrics: Metrics::registered(&mut Registry::default()),
         };
         Ok(Self {

@@ -170,7 +170,7 @@ async fn one_problem_of_a_pool_is_told_with_field_value_and_remedy() {
         ),
         (
             r#"{"ipRanges": [{"cidr": "10.30.0.0/24"}], "subnetInfo": {"gateway": "10.30.1.1", "prefixLength": 24}}"#,
-            "spec.ipRanges[0]: \"10.30.0.0-10.30.0.255\" is not inside 10.30.1.0/24, the subnet that spec.subnetInfo \
+            "spec.ipRanges[0]: \"10.30.0.0/24\" is not inside 10.30.1.0/24, the subnet that spec.subnetInfo \
              gives: correct one of them",
         ),
         (
