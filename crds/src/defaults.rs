@@ -73,8 +73,8 @@ fn lacks_address(spec: &Map<String, Value>, is_ip_stale: bool) -> bool {
     !has_ip && !others.iter().any(|field| is_given(spec, field))
 }
 
-/// Whether the IP is left over from another pool: only the operator wrote it, and the user changes the pool without a
-/// word about the IP.
+/// Whether the IP is left over from another pool: only the operator wrote it, and the user changes or removes the pool
+/// without a word about the IP.
 fn is_ip_stale(object: &Value, old: &Value) -> bool {
     let text = |object: &Value, field: &str| {
         let value = object.pointer(&format!("/spec/{field}"));

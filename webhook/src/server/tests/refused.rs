@@ -273,6 +273,44 @@ async fn an_egress_that_gets_no_address_is_refused_before_the_schema_hides_the_r
     assert!(told.message().ends_with(words), "{told:?}");
 }
 
+/// As `kubectl edit` leaves it when the line of the pool is deleted: old and new object.
+fn without_its_pool() -> (Value, Value) {
+    let mut old = egress(
+        "web",
+        r#"{"appliedTo": {"podSelector": {}}, "externalIPPool": "prod", "egressIP": "10.10.0.3"}"#,
+    );
+    old["metadata"]["managedFields"] = json!([{
+        "manager": "egret-operator", "operation": "Apply", "fieldsV1": {"f:spec": {"f:egressIP": {}}},
+    }]);
+    let mut new = old.clone();
+    new["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("externalIPPool");
+    (old, new)
+}
+
+#[tokio::test]
+async fn who_removes_the_pool_alone_is_told_how_to_keep_the_address() {
+    let cluster = Cluster::small();
+    let (old, new) = without_its_pool();
+    let gone = "spec.egressIP: \"10.10.0.3\" was allocated from pool prod and goes with it: to keep it without a pool, \
+                apply it with kubectl apply --server-side";
+    let told = cluster.ask("/mutate", &review("UPDATE", &new, &old)).await;
+    assert!(
+        !told.is_allowed() && told.message().ends_with(gone),
+        "{told:?}"
+    );
+    let mut main = pool("main", r#"{"ipRanges": [{"cidr": "10.40.0.0/24"}]}"#);
+    main["metadata"]["annotations"] = json!({"egret.dev/is-default-pool": "true"});
+    cluster.store(main);
+    let told = cluster.ask("/mutate", &review("UPDATE", &new, &old)).await;
+    let filled = "spec.externalIPPool: \"main\" is filled in, since it is the default pool and neither this nor \
+                  spec.egressIP is given";
+    assert!(told.is_allowed(), "{told:?}");
+    assert_eq!(told.warnings(), [gone, filled]);
+}
+
 #[tokio::test]
 async fn an_object_of_another_shape_is_refused() {
     let cluster = Cluster::small();
