@@ -13,9 +13,6 @@ pub struct Args {
     /// How many egress IPs of pools a node may hold, unless its annotation node.antrea.io/max-egress-ips says otherwise.
     #[arg(long, default_value_t = 255, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub max_egress_ips_per_node: u16,
-    /// The namespace that Egret is in.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "egret-system")]
-    pub namespace: String,
     /// How long a certificate of the webhook is valid, from 30s to 3650d. It is renewed when a third of that is left.
     #[arg(
         long,
@@ -57,6 +54,12 @@ mod tests {
             Args::parse_from(["egret-operator"]).max_egress_ips_per_node,
             255
         );
+    }
+
+    #[test]
+    fn no_namespace_can_be_chosen_where_only_one_works() {
+        let args = ["egret-operator", "--namespace", "elsewhere"];
+        assert!(Args::try_parse_from(args).is_err());
     }
 
     #[test]

@@ -36,9 +36,7 @@ pub enum Problem {
     #[error("the webhook's replicas could not be asked")]
     Tls(#[from] rustls::Error),
     /// Nowhere to put them, or not for long.
-    #[error(
-        "there is no namespace {0}: apply config/default, or say with --namespace where Egret is"
-    )]
+    #[error("there is no namespace {0}, the only one that Egret can be in: apply config/default")]
     NoNamespace(String),
     /// Somebody else writes the same objects.
     #[error(

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::args::Args;
 use crate::certificate::changes::changes;
 use crate::certificate::keeper::Keeper;
+use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
 use crate::certificate::{Real, Settings};
 use crate::feed;
@@ -35,7 +36,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let ready = process.readiness.wait_for("the first lists of all watches");
     let reconciler = Reconciler::new(Writer::new(client.clone()), metrics.clone(), ready);
     let keeper = Keeper::new(
-        Store::new(&client, &args.namespace),
+        Store::new(&client, NAMESPACE),
         settings(args),
         Real,
         metrics,
@@ -45,7 +46,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages));
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
-    let changes = changes(&client, &args.namespace);
+    let changes = changes(&client, NAMESPACE);
     tasks.spawn_until_shutdown("webhook certificates", keeper.run(changes));
     let reports = feed::egress_nodes(client.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
@@ -56,7 +57,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
 
 fn settings(args: &Args) -> Settings {
     Settings {
-        namespace: args.namespace.clone(),
+        namespace: NAMESPACE.to_owned(),
         lifetime: args.certificate_lifetime,
     }
 }

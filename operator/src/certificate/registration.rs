@@ -18,6 +18,9 @@ use super::read;
 
 /// The name of both configurations.
 pub const NAME: &str = "egret";
+/// The namespace that Egret lives in. There is no choice: the operator's role names it, and so does what the API server is
+/// told of the operator.
+pub const NAMESPACE: &str = "egret-system";
 /// The Service of the webhook, and the port of its that the API server calls.
 pub const SERVICE: &str = "egret-webhook";
 /// See [`SERVICE`].
@@ -193,6 +196,19 @@ mod tests {
                     assert_eq!(rule["resources"], json!(["egresses", "externalippools"]));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_manifests_are_for_the_one_namespace() {
+        let role = include_str!("../../../config/rbac/operator.yaml");
+        assert!(role.contains(&format!("resourceNames: [{NAMESPACE}]")));
+        for kustomization in [
+            include_str!("../../../config/rbac/kustomization.yaml"),
+            include_str!("../../../config/operator/kustomization.yaml"),
+            include_str!("../../../config/webhook/kustomization.yaml"),
+        ] {
+            assert!(kustomization.contains(&format!("namespace: {NAMESPACE}\n")));
         }
     }
 
