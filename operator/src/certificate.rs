@@ -38,9 +38,10 @@ pub enum Problem {
     /// Nowhere to put them, or not for long.
     #[error("there is no namespace {0}, the only one that Egret can be in: apply config/default")]
     NoNamespace(String),
-    /// Somebody else writes the same objects.
+    /// Somebody else writes the same objects, or the API server drops fields that it does not know.
     #[error(
-        "the Secrets or webhook configurations are changed all the time: see their managedFields"
+        "the Secrets or webhook configurations are changed all the time: see their managedFields; or this Kubernetes does not \
+         keep all fields of a registration (matchConditions are there from 1.30 on): see what is missing in them"
     )]
     Restless,
 }

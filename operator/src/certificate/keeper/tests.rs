@@ -373,6 +373,15 @@ async fn without_its_namespace_nothing_is_made_and_the_message_says_what_to_do()
     assert_eq!(api.written(), [""; 0]);
 }
 
+#[tokio::test]
+async fn an_api_server_that_drops_fields_is_not_written_to_for_ever_and_may_be_the_cause() {
+    let (api, mut operator) = installed().await;
+    api.drop_conditions();
+    api.delete(VALIDATING);
+    let problem = operator.settle().await.unwrap_err();
+    assert!(problem.to_string().contains("1.30"), "{problem}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_tried_again_and_a_change_is_acted_on() {
     let api = Api::new();

@@ -28,6 +28,8 @@ pub(super) struct World {
     asked: usize,
     /// What was written where.
     writes: Vec<String>,
+    /// Whether it knows no conditions, as an old one.
+    drops_conditions: bool,
     /// Requests by this method and path fail so, once.
     failure: Option<(&'static str, u16)>,
 }
@@ -47,6 +49,7 @@ impl Api {
             is_cut_off: false,
             asked: 0,
             writes: Vec::new(),
+            drops_conditions: false,
             failure: None,
         })))
     }
@@ -100,6 +103,10 @@ impl Api {
 
     pub(super) fn cut_off(&self, is_cut_off: bool) {
         self.world(|world| world.is_cut_off = is_cut_off);
+    }
+
+    pub(super) fn drop_conditions(&self) {
+        self.world(|world| world.drops_conditions = true);
     }
 
     /// How often the replicas were asked.
@@ -273,6 +280,14 @@ impl World {
 
     fn put(&mut self, path: &str, mut object: Value) -> Value {
         self.version += 1;
+        let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut);
+        for webhook in webhooks
+            .filter(|_| self.drops_conditions)
+            .into_iter()
+            .flatten()
+        {
+            webhook.as_object_mut().unwrap().remove("matchConditions");
+        }
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         object["metadata"]["uid"] = json!(path);
         self.objects.insert(path.to_owned(), object.clone());
