@@ -1,6 +1,9 @@
 //! Addresses, address ranges and Ethernet addresses, in canonical form.
 //!
-//! Owns their parsing and arithmetic without overflow. Never says which address may be used for what (see [`crate::pool`]).
+//! Owns their parsing and arithmetic without overflow. Of what an address may be used for it only says which are
+//! good for nothing outside a node; the rest see [`crate::pool`].
+
+mod special;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,6 +12,8 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 use thiserror::Error;
+
+pub use self::special::{blocks as unusable_blocks, unusable, unusable_throughout};
 
 /// Address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ use range_set_blaze::RangeSetBlaze;
 pub use self::allocator::{Pool, Usage, Yield};
 pub use self::refusal::{Refusal, Reservation, also_in};
 use crate::name::PoolName;
-use crate::net::{Cidr, Family, IpRange};
+use crate::net::{Cidr, Family, IpRange, unusable_blocks};
 use crate::selector::Selector;
 
 /// Addresses of one family as numbers; a run of any length is one entry.
@@ -65,11 +65,15 @@ impl PoolSpec {
 
     /// The addresses that no range hands out, whatever its own rule is.
     fn withheld(&self) -> BTreeMap<Family, Numbers> {
+        let unusable = [Family::V4, Family::V6]
+            .into_iter()
+            .flat_map(unusable_blocks);
         by_family(
             self.exclude
                 .iter()
                 .copied()
-                .chain(self.gateway().map(IpRange::single)),
+                .chain(self.gateway().map(IpRange::single))
+                .chain(unusable.map(|(range, _)| range)),
         )
     }
 }

@@ -1,11 +1,11 @@
 //! Addresses, networks and ranges as users write them.
 //!
-//! Owns the one accepted spelling (RFC 4291 text for IPv6, four decimal numbers for IPv4) and which addresses can never
-//! be a source outside a node. Never knows in which field a text stands.
+//! Owns the one accepted spelling (RFC 4291 text for IPv6, four decimal numbers for IPv4) and that addresses which can
+//! never be a source outside a node are refused. Never knows in which field a text stands.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use egret_domain::net::{BadRange, Cidr, Family, IpRange};
+use egret_domain::net::{BadRange, Cidr, Family, IpRange, unusable, unusable_throughout};
 use thiserror::Error;
 
 /// Why a text is not the address, network or range that is wanted.
@@ -120,37 +120,8 @@ pub(super) fn any_range(text: &str) -> Result<IpRange, BadAddress> {
 
 /// Refuses a range of which no address can be seen outside a node. A larger one that merely includes such is legal.
 pub(super) fn routable_range(range: IpRange) -> Result<IpRange, BadAddress> {
-    // Every kind is one block of addresses: both ends in it, all in it.
-    match unusable(range.start()) {
-        Some(kind) if unusable(range.end()) == Some(kind) => Err(BadAddress::Unusable { kind }),
-        _ => Ok(range),
-    }
-}
-
-/// What kind of address this is, if it can never be a source outside a node.
-fn unusable(ip: IpAddr) -> Option<&'static str> {
-    let kinds = [
-        (ip.is_unspecified(), "the unspecified address"),
-        (ip.is_loopback(), "a loopback address"),
-        (ip.is_multicast(), "a multicast address"),
-        (is_link_local(ip), "a link-local address"),
-        (is_broadcast(ip), "the broadcast address"),
-        (mapped(ip).is_some(), "an IPv4 address written as IPv6"),
-    ];
-    kinds
-        .into_iter()
-        .find_map(|(is_so, kind)| is_so.then_some(kind))
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
-fn is_broadcast(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(ip) if ip.is_broadcast())
+    let unusable = unusable_throughout(range);
+    unusable.map_or(Ok(range), |kind| Err(BadAddress::Unusable { kind }))
 }
 
 fn mapped(ip: IpAddr) -> Option<Ipv4Addr> {

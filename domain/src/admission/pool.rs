@@ -238,6 +238,7 @@ fn cause(refusal: Option<&Refusal>) -> Cause {
         Some(
             Refusal::Outside { .. }
             | Refusal::Reserved { .. }
+            | Refusal::Unusable { .. }
             | Refusal::OfOther { .. }
             | Refusal::Taken { .. },
         )

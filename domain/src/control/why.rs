@@ -58,7 +58,9 @@ impl Why {
             Self::PoolDeleting(_) => "PoolDeleting",
             Self::PoolExhausted(_) => "PoolExhausted",
             Self::Refused(Refusal::Outside { .. }) => "OutsidePool",
-            Self::Refused(Refusal::Reserved { .. } | Refusal::Gateway { .. }) => "AddressReserved",
+            Self::Refused(
+                Refusal::Reserved { .. } | Refusal::Unusable { .. } | Refusal::Gateway { .. },
+            ) => "AddressReserved",
             Self::Refused(Refusal::Excluded { .. }) => "AddressExcluded",
             Self::Refused(Refusal::OfOther { .. }) => "AddressOfOtherPool",
             Self::Refused(Refusal::Taken { .. }) | Self::Taken { .. } | Self::Twin { .. } => {

@@ -9,7 +9,7 @@ use range_set_blaze::{Integer, UIntPlusOne};
 
 use super::{Numbers, PoolSpec, Range, Refusal};
 use crate::name::PoolName;
-use crate::net::{Family, IpRange, from_number, to_number};
+use crate::net::{Family, IpRange, from_number, to_number, unusable};
 
 /// The free and the taken addresses of one pool.
 ///
@@ -163,6 +163,9 @@ impl Pool {
         let Some(&range) = ranges.iter().find(|range| range.bounds().contains(ip)) else {
             return Refusal::Outside { ip, pool };
         };
+        if let Some(kind) = unusable(ip) {
+            return Refusal::Unusable { ip, kind };
+        }
         if self.spec.gateway() == Some(ip) {
             return Refusal::Gateway { ip, pool };
         }

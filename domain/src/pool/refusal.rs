@@ -29,6 +29,13 @@ pub enum Refusal {
         /// Which of its addresses it is.
         why: Reservation,
     },
+    /// No node could use it as a source.
+    Unusable {
+        /// The address.
+        ip: IpAddr,
+        /// What it is.
+        kind: &'static str,
+    },
     /// It is the router of the pool's subnet.
     Gateway {
         /// The address.
@@ -69,6 +76,7 @@ impl Refusal {
         match self {
             Self::Outside { ip, .. }
             | Self::Reserved { ip, .. }
+            | Self::Unusable { ip, .. }
             | Self::Gateway { ip, .. }
             | Self::Excluded { ip, .. }
             | Self::OfOther { ip, .. }
@@ -83,6 +91,7 @@ impl Refusal {
             Self::Reserved { range, why, .. } => {
                 format!("is the {why} of {range}, which is never handed out")
             }
+            Self::Unusable { kind, .. } => format!("is {kind}, which is never handed out"),
             Self::Gateway { pool, .. } => {
                 format!("is the gateway of pool {pool}, which is never handed out")
             }

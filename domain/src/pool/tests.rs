@@ -104,7 +104,11 @@ fn networks_count_the_addresses_they_hand_out() {
         ("10.10.1.0/30", 2),
         ("10.10.1.0/31", 2),
         ("10.10.1.0/32", 1),
-        ("0.0.0.0/0", 4_294_967_294),
+        // Without 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4 and the broadcast address.
+        (
+            "0.0.0.0/0",
+            (1 << 32) - 2 * (1 << 24) - (1 << 16) - (1 << 28) - 1,
+        ),
         ("fd00::/124", 15),
         ("fd00::/126", 3),
         ("fd00::/127", 2),
@@ -128,41 +132,65 @@ fn counts_saturate_and_never_overflow() {
 #[test]
 fn a_saturated_pool_still_counts_what_is_used() {
     let mut pool = pool(&["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "0.0.0.0/0"]);
-    pool.claim(ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
+    pool.claim(ip("feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
         .unwrap();
-    pool.claim(ip("::")).unwrap();
+    pool.claim(ip("::2")).unwrap();
     pool.claim(ip("10.0.0.1")).unwrap();
     let expected = Usage {
         total: i64::MAX,
         used: 3,
     };
     assert_eq!(pool.usage(), expected);
-    pool.release(ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"));
+    pool.release(ip("feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"));
     assert_eq!(pool.usage().used, 2);
 }
 
 /// The work per call depends on the number of runs: here there are as few as there can be.
 #[test]
-fn a_whole_address_family_is_kept_as_one_run() {
+fn a_whole_address_family_is_kept_as_a_few_runs() {
     let mut pool = pool(&["0.0.0.0/0", "::/0"]);
     let whole = [
-        "0.0.0.1-255.255.255.254",
-        "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "1.0.0.0-126.255.255.255",
+        "128.0.0.0-169.253.255.255",
+        "169.255.0.0-223.255.255.255",
+        "240.0.0.0-255.255.255.254",
+        "::2-::fffe:ffff:ffff",
+        "::1:0:0:0-fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     ];
     assert_eq!(pool.free_ranges(usize::MAX), whole.map(span));
     for _ in 0..1_000 {
         pool.allocate().unwrap();
     }
-    assert_eq!(pool.free_ranges(usize::MAX).len(), 2);
+    assert_eq!(pool.free_ranges(usize::MAX).len(), 7);
     pool.claim(ip("10.0.0.1")).unwrap();
     pool.claim(ip("fd00::1")).unwrap();
-    assert_eq!(pool.free_ranges(usize::MAX).len(), 4);
+    assert_eq!(pool.free_ranges(usize::MAX).len(), 9);
 }
 
 #[test]
 fn a_pool_of_a_whole_family_hands_out_its_lowest_addresses_first() {
-    assert_eq!(pool(&["0.0.0.0/0"]).allocate(), Some(ip("0.0.0.1")));
-    assert_eq!(pool(&["::/0"]).allocate(), Some(ip("::1")));
+    assert_eq!(pool(&["0.0.0.0/0"]).allocate(), Some(ip("1.0.0.0")));
+    assert_eq!(pool(&["::/0"]).allocate(), Some(ip("::2")));
+}
+
+#[test]
+fn what_no_node_could_use_is_in_no_pool_however_wide() {
+    let pool = pool(&["0.0.0.0/0", "::/0", "127.0.0.1", "::1"]);
+    for (address, kind) in [
+        ("0.0.0.1", "an address of 0.0.0.0/8"),
+        ("127.0.0.1", "a loopback address"),
+        ("169.254.0.1", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("::1", "a loopback address"),
+        ("::ffff:10.0.0.1", "an IPv4 address written as IPv6"),
+        ("fe80::1", "a link-local address"),
+        ("ff02::1", "a multicast address"),
+    ] {
+        let expected = format!("{address} is {kind}, which is never handed out");
+        assert_eq!(refused(&pool, address), expected);
+    }
+    assert_eq!(total(&["224.0.0.0/4", "ff00::/8"]), 0);
 }
 
 #[test]
@@ -351,15 +379,15 @@ fn an_address_outside_every_range_is_refused() {
     }
 }
 
-/// Both are the number 1 in their family.
+/// Both are the same number in their family.
 #[test]
 fn addresses_of_the_two_families_are_never_confused() {
-    let mut pool = pool(&["0.0.0.1", "::1"]);
-    pool.claim(ip("::1")).unwrap();
-    assert!(pool.is_taken(ip("::1")) && !pool.is_taken(ip("0.0.0.1")));
-    assert_eq!(pool.allocate(), Some(ip("0.0.0.1")));
-    pool.release(ip("::1"));
-    assert!(pool.is_taken(ip("0.0.0.1")) && !pool.is_taken(ip("::1")));
+    let mut pool = pool(&["10.10.1.1", "::a0a:101"]);
+    pool.claim(ip("::a0a:101")).unwrap();
+    assert!(pool.is_taken(ip("::a0a:101")) && !pool.is_taken(ip("10.10.1.1")));
+    assert_eq!(pool.allocate(), Some(ip("10.10.1.1")));
+    pool.release(ip("::a0a:101"));
+    assert!(pool.is_taken(ip("10.10.1.1")) && !pool.is_taken(ip("::a0a:101")));
 }
 
 #[test]

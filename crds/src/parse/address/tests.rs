@@ -153,6 +153,8 @@ fn a_range_with_nothing_to_use_is_refused_and_one_with_something_is_not() {
         ("169.254.10.1-169.254.10.9", false),
         ("fe80::/64", false),
         ("::ffff:10.0.0.0/104", false),
+        ("0.0.0.0/8", false),
+        ("0.0.0.0-1.0.0.0", true),
         ("0.0.0.0/0", true),
         ("::/0", true),
         ("223.255.255.0-224.0.0.9", true),

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::net::from_number;
+use crate::net::{from_number, unusable};
 
 /// What a pool does, in the plainest way: a list of what it hands out, in order, and what of it is taken.
 struct Model {
@@ -43,7 +43,9 @@ impl Model {
     fn new(spec: &PoolSpec) -> Self {
         let mut handed_out = Vec::new();
         for ip in spec.ranges.iter().copied().flat_map(offered) {
-            if !is_excluded(spec, ip) && !is_gateway(spec, ip) && !handed_out.contains(&ip) {
+            let is_withheld =
+                unusable(ip).is_some() || is_excluded(spec, ip) || is_gateway(spec, ip);
+            if !is_withheld && !handed_out.contains(&ip) {
                 handed_out.push(ip);
             }
         }
@@ -66,6 +68,7 @@ impl Model {
         let is_inside = |range: &Range| range.bounds().contains(ip);
         Some(match &self.spec {
             spec if !spec.ranges.iter().any(is_inside) => "outside",
+            _ if unusable(ip).is_some() => "unusable",
             spec if is_gateway(spec, ip) => "gateway",
             spec if is_excluded(spec, ip) => "excluded",
             _ => "reserved",
@@ -84,6 +87,7 @@ fn kind(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Outside { .. } => "outside",
         Refusal::Reserved { .. } => "reserved",
+        Refusal::Unusable { .. } => "unusable",
         Refusal::Gateway { .. } => "gateway",
         Refusal::Excluded { .. } => "excluded",
         Refusal::OfOther { .. } => "of other",
@@ -121,10 +125,12 @@ fn call(pool: &mut Pool, model: &mut Model, call: Call) -> Result<(), TestCaseEr
     Ok(())
 }
 
-/// One end of both families' address spaces: few addresses, so that things meet, where overflow would be.
+/// A place in both families' address spaces: few addresses, so that things meet. At the ends, where overflow would be, most
+/// of them cannot be used.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Low,
+    Middle,
     High,
 }
 
@@ -133,6 +139,13 @@ impl End {
         let (distance, bits) = (u128::from(distance), u32::from(family.bits()));
         let number = match self {
             Self::Low => distance,
+            Self::Middle => {
+                (if family == Family::V4 {
+                    10 << 24
+                } else {
+                    0xfd00 << 112
+                }) + distance
+            }
             Self::High => (u128::MAX >> (128 - bits)) - distance,
         };
         from_number(family, number).unwrap()
@@ -140,7 +153,7 @@ impl End {
 }
 
 fn any_end() -> impl Strategy<Value = End> {
-    prop_oneof![Just(End::Low), Just(End::High)]
+    prop_oneof![Just(End::Low), Just(End::Middle), Just(End::High)]
 }
 
 fn any_family() -> impl Strategy<Value = Family> {
