@@ -78,6 +78,11 @@ impl Lab {
         text(&output.stdout).trim_end().to_owned()
     }
 
+    /// What a process has said so far: nothing while it has not been started.
+    pub(crate) fn said(&self, process: &str) -> String {
+        text(&self.run(&["logs", process]).stdout)
+    }
+
     /// A request of a Pod to the external host that must get nothing: neither an answer nor a refusal. What the lab
     /// itself refuses is something else.
     pub(crate) fn is_unheard(&self, pod: &str) {

@@ -25,9 +25,9 @@ fn is_running(lab: &Lab, process: &str) -> bool {
 fn every_process_gets_what_their_manifests_would_give_them() {
     let lab = Lab::with_programs(SCRIPT, &["--nodes", "2"]);
     eventually("the agent has spoken", || {
-        lab.ok(&["logs", "agent/node-2"]).contains("credentials")
+        lab.said("agent/node-2").contains("credentials")
     });
-    let log = lab.ok(&["logs", "agent/node-2"]);
+    let log = lab.said("agent/node-2");
     for part in [
         "--node-name node-2",
         "--admin-address 127.0.0.1:9810",
@@ -38,13 +38,13 @@ fn every_process_gets_what_their_manifests_would_give_them() {
         assert!(log.contains(part), "{part} is not in {log}");
     }
     eventually("the operator has spoken", || {
-        lab.ok(&["logs", "operator"]).contains("credentials")
+        lab.said("operator").contains("credentials")
     });
-    assert!(lab.ok(&["logs", "operator"]).contains("node=node-1"));
+    assert!(lab.said("operator").contains("node=node-1"));
     eventually("both replicas of the webhook have spoken", || {
-        lab.ok(&["logs", "webhook"]).matches("credentials").count() == 2
+        lab.said("webhook").matches("credentials").count() == 2
     });
-    let log = lab.ok(&["logs", "webhook/2"]);
+    let log = lab.said("webhook/2");
     for part in [
         "--admin-address 0.0.0.0:9812",
         "node=node-2 pod=egret-system/egret-webhook-2 host=10.10.0.102",
@@ -67,16 +67,14 @@ fn every_process_gets_what_their_manifests_would_give_them() {
 fn an_agent_is_killed_stopped_and_restarted() {
     let lab = Lab::with_programs(SCRIPT, &["--nodes", "1"]);
     let agent = "agent/node-1";
-    eventually("it runs", || {
-        lab.ok(&["logs", agent]).contains("credentials")
-    });
+    eventually("it runs", || lab.said(agent).contains("credentials"));
     let first = state(&lab, agent);
     lab.ok(&["agent", "kill", "node-1"]);
     eventually("another runs", || {
         is_running(&lab, agent) && state(&lab, agent) != first
     });
     eventually("the other has spoken", || {
-        lab.ok(&["logs", agent]).matches("credentials").count() == 2
+        lab.said(agent).matches("credentials").count() == 2
     });
     lab.ok(&["agent", "stop", "node-1"]);
     assert!(state(&lab, agent).starts_with("stopped"));
@@ -84,16 +82,13 @@ fn an_agent_is_killed_stopped_and_restarted() {
     assert!(is_running(&lab, agent));
     lab.ok(&["agent", "kill", "node-1", "--stay"]);
     assert_eq!(state(&lab, agent), "down");
-    assert!(!lab.ok(&["logs", agent]).contains("bye"));
+    assert!(!lab.said(agent).contains("bye"));
     lab.ok(&["agent", "restart", "node-1"]);
     eventually("it runs", || {
-        lab.ok(&["logs", agent]).matches("credentials").count() == 3
+        lab.said(agent).matches("credentials").count() == 3
     });
     lab.ok(&["agent", "restart", "node-1"]);
-    assert!(
-        lab.ok(&["logs", agent]).contains("bye"),
-        "a restart is a SIGTERM"
-    );
+    assert!(lab.said(agent).contains("bye"), "a restart is a SIGTERM");
     assert!(
         lab.fails(&["agent", "kill", "node-2"])
             .contains("hack/lab status")
