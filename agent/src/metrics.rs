@@ -201,3 +201,24 @@ impl Metrics {
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use egret_runtime::metrics::page;
+
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_agents_metrics() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        metrics.count_commit(true, Duration::ZERO);
+        metrics.count_comparison(true, 0);
+        metrics.count_failure("nft");
+        metrics.count_write("node_report", &Ok(()));
+        assert_eq!(
+            page::documented("Agent").unwrap(),
+            page::registered(&registry).unwrap()
+        );
+    }
+}

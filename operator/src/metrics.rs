@@ -203,6 +203,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use egret_domain::control::{Counts, State};
+    use egret_runtime::metrics::page;
 
     use super::*;
 
@@ -210,6 +211,30 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
         text
+    }
+
+    #[test]
+    fn the_page_has_the_operators_metrics() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        let state = State {
+            is_ready: true,
+            reason: "Assigned",
+        };
+        let counts = Counts::from([(state, 1)]);
+        metrics.show_census(&Census {
+            egresses: counts.clone(),
+            pools: counts,
+            ..Census::default()
+        });
+        metrics.count_allocation("Allocated");
+        metrics.count_holder_change("taken");
+        metrics.count("pool_status", "written");
+        metrics.show_certificate("ca", 0);
+        assert_eq!(
+            page::documented("Operator").unwrap(),
+            page::registered(&registry).unwrap()
+        );
     }
 
     #[test]

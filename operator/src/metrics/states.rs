@@ -85,7 +85,7 @@ impl States {
         );
         registry.register(
             "pool_addresses_used",
-            "Those of them that are in use",
+            "Addresses of pools that are in use",
             self.used.clone(),
         );
         registry.register(
