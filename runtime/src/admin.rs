@@ -151,6 +151,8 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use http::{Method, Request};
     use prometheus_client::metrics::counter::Counter;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::time::advance;
     use tower::ServiceExt;
     use tracing_subscriber::filter::Targets;
@@ -273,6 +275,26 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         assert!(text.contains("writes_total 1"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_loopback_may_change_the_log_level() {
+        let (sources, _filter) = sources();
+        let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let end = CancellationToken::new();
+        let _end = end.clone().drop_guard();
+        tokio::spawn(serve(listener, sources, end));
+        // Arrives as ::ffff:127.0.0.1 where there is IPv6.
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .unwrap();
+        let request = "PUT /log-level HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\ndebug";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\ndebug\n"), "{answer}");
     }
 
     #[tokio::test]
