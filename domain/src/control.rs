@@ -9,6 +9,7 @@
 //! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
 
 mod allocation;
+mod census;
 mod decision;
 mod fact;
 mod placing;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
+pub use self::census::{Census, Counts, State};
 pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 

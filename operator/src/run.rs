@@ -34,7 +34,9 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let (sink, messages) = mpsc::channel(MESSAGES);
     let metrics = Metrics::registered(&mut process.metrics);
     let ready = process.readiness.wait_for("the first lists of all watches");
-    let reconciler = Reconciler::new(Writer::new(client.clone()), metrics.clone(), ready);
+    let pulse = process.liveness.pulse("reconciler");
+    let writer = Writer::new(client.clone());
+    let reconciler = Reconciler::new(writer, metrics.clone(), ready, pulse);
     let keeper = Keeper::new(
         Store::new(&client, NAMESPACE),
         settings(args),

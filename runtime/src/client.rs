@@ -1,7 +1,7 @@
 //! The client of the API server.
 //!
 //! Owns where the API server is found (the variable `KUBECONFIG`, `~/.kube/config`, or the Pod's service account) and
-//! how soon a dead connection is noticed. Never retries by itself what changes something.
+//! how soon a dead connection is noticed; every request is counted. Never retries by itself what changes something.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use kube::client::{Body, ConfigExt};
 use kube::config::{Config, InferConfigError};
 use thiserror::Error;
 use tower::{BoxError, ServiceBuilder};
+
+use crate::metrics;
 
 /// An idle connection is probed after this time: a watch alone would not notice for minutes that the API server's
 /// machine is gone or that the network was cut.
@@ -46,6 +48,7 @@ fn build(config: Config) -> Result<kube::Client, kube::Error> {
     let https = config.rustls_https_connector_with_connector(connector(config.connect_timeout))?;
     let http: Http<_, Body> = Http::builder(TokioExecutor::new()).build(https);
     let service = ServiceBuilder::new()
+        .layer(metrics::requests())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)

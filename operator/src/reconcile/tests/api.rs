@@ -3,10 +3,12 @@
 use std::pin::Pin;
 
 use egret_crds::manager::OPERATOR;
+use egret_runtime::live::Liveness;
 use egret_runtime::ready::Readiness;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower_test::mock::{Handle, pair};
@@ -22,6 +24,8 @@ pub(super) struct Api {
     sink: mpsc::Sender<Message>,
     server: Pin<Box<Handle<Request<Body>, Response<Body>>>>,
     pub(super) readiness: Readiness,
+    pub(super) liveness: Liveness,
+    registry: Registry,
 }
 
 impl Api {
@@ -31,7 +35,12 @@ impl Api {
         let readiness = Readiness::default();
         let (sink, messages) = mpsc::channel(64);
         let ready = readiness.wait_for("everything");
-        tokio::spawn(Reconciler::new(writer, Metrics::default(), ready).run(messages));
+        let liveness = Liveness::default();
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        let pulse = liveness.pulse("reconciler");
+        let reconciler = Reconciler::new(writer, metrics, ready, pulse);
+        tokio::spawn(reconciler.run(messages));
         Self {
             objects: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -39,6 +48,8 @@ impl Api {
             sink,
             server: Box::pin(server),
             readiness,
+            liveness,
+            registry,
         }
     }
 
@@ -65,6 +76,13 @@ impl Api {
 
     async fn tell_of(&self, path: &str) {
         self.tell(told(path, &self.objects[path])).await;
+    }
+
+    /// The metrics as they are read.
+    pub(super) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     pub(super) fn object(&self, plural: &str, name: &str) -> Value {
