@@ -17,6 +17,7 @@ pub struct Metrics {
     registered: Gauge,
     listed: Gauge,
     serving: Gauge,
+    leader: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +49,11 @@ impl Metrics {
             "certificate_end_timestamp_seconds",
             "When a certificate ends, as Unix time",
             certificates,
+        );
+        registry.register(
+            "leader",
+            "Whether this replica leads: 1, or 0 where it only follows; the sum over all replicas is 1",
+            metrics.leader.clone(),
         );
         metrics.register_webhook(registry);
         metrics
@@ -91,6 +97,11 @@ impl Metrics {
     pub fn show_replicas(&self, listed: usize, serving: usize) {
         self.listed.set(i64::try_from(listed).unwrap_or(i64::MAX));
         self.serving.set(i64::try_from(serving).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether this replica leads.
+    pub fn show_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// Shows how many objects wait for being written.
