@@ -201,8 +201,9 @@ fn start_egret(
     credentials: &Credentials,
     cluster: &mut Cluster,
 ) -> Result<(), SupervisorError> {
-    if let (Some(program), Some(node)) = (&spec.operator, spec.node_ids().next()) {
-        cluster.run_on(node, workload::operator(program, home, node, 1));
+    let replicas = spec.node_ids().zip(1..=workload::OPERATOR_REPLICAS);
+    for (program, (node, replica)) in spec.operator.iter().cycle().zip(replicas) {
+        cluster.run_on(node, workload::operator(program, home, node, replica));
     }
     start_webhook(spec, home, cluster);
     let Some(program) = &spec.agent else {

@@ -22,6 +22,9 @@ pub const WEBHOOK_ADMIN_PORT: u16 = 9812;
 /// Replicas of the webhook, each on another node; fewer where there are fewer nodes.
 pub const WEBHOOK_REPLICAS: u8 = 2;
 
+/// Replicas of the operator, each on another node; fewer where there are fewer nodes.
+pub const OPERATOR_REPLICAS: u8 = 2;
+
 /// The name of an agent's process.
 pub fn agent_name(node: NodeId) -> String {
     format!("agent/{node}")
