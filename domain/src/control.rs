@@ -9,6 +9,7 @@
 //! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
 
 mod allocation;
+mod beginning;
 mod census;
 mod decision;
 mod fact;
@@ -121,7 +122,8 @@ impl Control {
             Fact::NotWritten(Object::Pool(name)) => {
                 self.dirty.pools.insert(name);
             }
-            Fact::Synced => self.is_synced = true,
+            Fact::Synced => self.begin(),
+            Fact::Superseded => self.rest(),
         }
     }
 
@@ -129,6 +131,7 @@ impl Control {
     /// object has changed and still does not say it, or after [`Fact::NotWritten`].
     pub fn decide(&mut self) -> Vec<Decision> {
         if !self.is_synced {
+            self.rest();
             return Vec::new();
         }
         self.allocate();

@@ -17,6 +17,7 @@ pub mod condition;
 pub mod control;
 pub mod datapath;
 pub mod egress;
+pub mod leadership;
 pub mod name;
 pub mod net;
 pub mod node;

@@ -100,7 +100,8 @@ pub(crate) enum Command {
     Shell,
     /// Print a log: operator, webhook, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
     ///
-    /// `webhook` is all its replicas, one after the other; `webhook/2` is one of them. A log goes on when a Pod is replaced.
+    /// `operator` and `webhook` are all their replicas, one after the other; `webhook/2` is one of them. A log goes on when
+    /// a Pod is replaced.
     Logs {
         /// Which.
         #[arg(default_value = "lab")]

@@ -22,6 +22,9 @@ pub struct Args {
         value_parser = lifetime
     )]
     pub certificate_lifetime: SignedDuration,
+    /// What this replica is called in the Lease by which replicas agree on which of them leads.
+    #[arg(long, env = "POD_NAME", default_value = "egret-operator")]
+    pub name: String,
     /// What every process has.
     #[command(flatten)]
     pub common: Common,

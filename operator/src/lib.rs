@@ -4,16 +4,18 @@
 //! hold it. It may be killed at any moment: everything it knows is in the objects.
 //!
 //! Start reading at [`run`]; facts come from [`feed`], decisions leave through [`write`], and [`reconcile`] is between.
-//! Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration.
+//! Both only write in the replica that leads: [`lease`]. Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration.
 #![forbid(unsafe_code)]
 
 pub mod args;
 pub mod certificate;
 pub mod feed;
+pub mod lease;
 pub mod metrics;
 pub mod reconcile;
 pub mod run;
 pub mod write;
 
+mod catching_up;
 mod condition;
 mod queue;

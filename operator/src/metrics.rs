@@ -36,6 +36,7 @@ pub struct Metrics {
     registered: Gauge,
     listed: Gauge,
     serving: Gauge,
+    leader: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,6 +72,7 @@ impl Default for Metrics {
             writes: Family::default(),
             queued: Gauge::default(),
             certificates: Family::default(),
+            leader: Gauge::default(),
             registered: Gauge::default(),
             listed: Gauge::default(),
             serving: Gauge::default(),
@@ -90,6 +92,11 @@ impl Metrics {
             "certificate_end_timestamp_seconds",
             "When a certificate ends, as Unix time",
             certificates,
+        );
+        registry.register(
+            "leader",
+            "Whether this replica leads: 1, or 0 where it only follows; the sum over all replicas is 1",
+            metrics.leader.clone(),
         );
         metrics.register_webhook(registry);
         metrics
@@ -197,6 +204,11 @@ impl Metrics {
         self.queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
         self.retrying
             .set(i64::try_from(retrying).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether this replica leads.
+    pub fn show_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns the order of work: what has arrived is noted first, then decided on at once, then written, one write at a time
 //! per object and a few objects at once. A write that fails is decided on anew after a while, longer each time, and
-//! hinders no other object. What is written is always decided on at that moment. Never decides by itself.
+//! hinders no other object. What is written is always decided on at that moment. A replica that does not lead only notes
+//! what arrives; when its turn comes it sees first what the former leader has written. Never decides by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Type;
 use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite};
 use egret_domain::name::{EgressName, PoolName};
-use egret_runtime::apply::Error;
+use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
@@ -22,11 +23,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use kube::api::ObjectMeta;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
+use crate::catching_up::{CatchingUp, existing};
 use crate::feed::{Message, Source};
+use crate::lease::Lead;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::write::Writer;
@@ -47,6 +51,9 @@ const BACKOFF: Limits = Limits {
     most: Duration::from_secs(5),
 };
 
+/// Time between two attempts to find out what there is to be seen.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Failures in a row from which on one that may have an innocent cause is reported all the same.
 const FAILURES_TO_REPORT: u32 = 3;
 
@@ -56,13 +63,27 @@ pub struct Reconciler {
     egresses: BTreeMap<EgressName, Arc<Egress>>,
     pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
     awaited: BTreeSet<Source>,
-    ready: Option<Awaited>,
+    ready: Option<(Awaited, oneshot::Sender<()>)>,
+    lead: Lead,
+    duty: Duty,
     queue: Queue,
     busy: BTreeSet<Object>,
     retries: Retries<Object>,
     writer: Writer,
     metrics: Metrics,
     pulse: Pulse,
+}
+
+/// What this replica does beside noting what arrives.
+enum Duty {
+    /// Nothing: another leads.
+    Follow,
+    /// It asks what there is to be seen before it decides.
+    Ask(BoxFuture<'static, Result<Vec<ObjectMeta>, Error>>),
+    /// It waits until it has seen that.
+    CatchUp(CatchingUp),
+    /// It decides.
+    Lead,
 }
 
 /// All that is to be written to one object.
@@ -74,14 +95,23 @@ enum Job {
 type Done = (Object, Result<(), Error>);
 
 impl Reconciler {
-    /// A loop that has seen nothing yet; `ready` is done when everything that exists has been seen.
-    pub fn new(writer: Writer, metrics: Metrics, ready: Awaited, pulse: Pulse) -> Self {
+    /// A loop that has seen nothing yet; `ready` is done, and `able` told, when everything that exists has been seen.
+    pub fn new(
+        writer: Writer,
+        metrics: Metrics,
+        lead: Lead,
+        ready: Awaited,
+        able: oneshot::Sender<()>,
+        pulse: Pulse,
+    ) -> Self {
         Self {
             control: Control::default(),
             egresses: BTreeMap::new(),
             pools: BTreeMap::new(),
             awaited: Source::all(),
-            ready: Some(ready),
+            ready: Some((ready, able)),
+            lead,
+            duty: Duty::Follow,
             queue: Queue::default(),
             busy: BTreeSet::new(),
             retries: Retries::new(BACKOFF, MOST_RETRIES),
@@ -91,21 +121,29 @@ impl Reconciler {
         }
     }
 
-    /// Runs until nobody sends messages any more.
-    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+    /// Runs until `end`, or until nobody sends messages any more; then waits for the writes that are under way.
+    pub async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        end: impl Future<Output = ()>,
+    ) {
         let (mut under_way, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut batch = Vec::with_capacity(BATCH);
         let mut counting = interval(COUNT_EVERY);
         counting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(end);
         loop {
             self.pulse.beat();
             tokio::select! {
+                () = &mut end => break,
                 received = messages.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
-                        return;
+                        break;
                     }
                 }
                 _ = counting.tick() => self.metrics.show_census(&self.control.census()),
+                Ok(()) = self.lead.changed() => self.turn(),
+                asked = asked(&mut self.duty) => self.asked(asked),
                 object = self.retries.next() => self.control.apply(Fact::NotWritten(object)),
                 Some((object, result)) = under_way.next(), if !under_way.is_empty() => {
                     self.finish(&object, result);
@@ -122,6 +160,41 @@ impl Reconciler {
                 under_way.push(job);
             }
         }
+        while under_way.next().await.is_some() {}
+    }
+
+    /// This replica leads from now on, or does not any more.
+    fn turn(&mut self) {
+        self.queue = Queue::default();
+        self.retries = Retries::new(BACKOFF, MOST_RETRIES);
+        self.control.apply(Fact::Superseded);
+        self.duty = if *self.lead.borrow_and_update() {
+            Duty::Ask(Box::pin(existing(self.writer.egresses())))
+        } else {
+            Duty::Follow
+        };
+    }
+
+    fn asked(&mut self, asked: Result<Vec<ObjectMeta>, Error>) {
+        self.duty = match asked {
+            Ok(existing) => {
+                let catching_up = CatchingUp::to(existing, &self.egresses);
+                info!(behind = catching_up.len(), "catching up");
+                Duty::CatchUp(catching_up)
+            }
+            Err(failure) => {
+                let (category, error) = (failure.category(), describe(&failure));
+                warn!(
+                    category,
+                    error, "what there is could not be read, will retry"
+                );
+                let egresses = self.writer.egresses();
+                Duty::Ask(Box::pin(async {
+                    sleep(ASK_AGAIN).await;
+                    existing(egresses).await
+                }))
+            }
+        };
     }
 
     fn note(&mut self, message: Message) {
@@ -131,8 +204,11 @@ impl Reconciler {
                 self.control.apply(fact);
             }
             Message::Egress(fact, egress) => {
-                let name = egress.metadata.name.as_deref().unwrap_or_default();
-                let before = self.egresses.insert(name.into(), egress.clone());
+                let name = EgressName::from(egress.metadata.name.as_deref().unwrap_or_default());
+                if let Duty::CatchUp(catching_up) = &mut self.duty {
+                    catching_up.see(&name, &egress.metadata);
+                }
+                let before = self.egresses.insert(name, egress.clone());
                 if let Some(change) = before.and_then(|before| holder_change(&before, &egress)) {
                     self.metrics.count_holder_change(change);
                 }
@@ -151,6 +227,9 @@ impl Reconciler {
         match fact {
             Fact::EgressGone(name) => {
                 self.egresses.remove(name);
+                if let Duty::CatchUp(catching_up) = &mut self.duty {
+                    catching_up.forget(name);
+                }
                 self.retries.forget(&Object::Egress(name.clone()));
             }
             Fact::PoolGone(name) => {
@@ -164,21 +243,34 @@ impl Reconciler {
     fn synced(&mut self, source: Source) {
         self.awaited.remove(&source);
         if self.awaited.is_empty()
-            && let Some(ready) = self.ready.take()
+            && let Some((ready, able)) = self.ready.take()
         {
             info!(
                 egresses = self.egresses.len(),
                 pools = self.pools.len(),
                 "everything seen"
             );
-            self.control.apply(Fact::Synced);
             ready.done();
+            // Nobody waits for it in a process that ends.
+            let _ = able.send(());
+        }
+    }
+
+    /// Begins to decide once it has seen all that there was when it began to lead.
+    fn caught_up(&mut self) {
+        if let Duty::CatchUp(catching_up) = &self.duty
+            && catching_up.is_done()
+        {
+            info!("everything that was written has been seen: deciding");
+            self.control.apply(Fact::Synced);
+            self.duty = Duty::Lead;
         }
     }
 
     fn decide(&mut self, batch: &mut Vec<Message>) {
         let (begin, messages) = (Instant::now(), batch.len());
         batch.drain(..).for_each(|message| self.note(message));
+        self.caught_up();
         let decisions = self.control.decide();
         for decision in &decisions {
             self.queue.push(decision.object());
@@ -224,10 +316,22 @@ impl Reconciler {
             self.retries.forget(object);
             return;
         };
+        if !matches!(self.duty, Duty::Lead) {
+            debug!(?object, "not written: it is for the leader to decide on");
+            return;
+        }
         if !self.retries.failed(object.clone()) {
             error!("too many objects wait for another try");
         }
         report(object, &failure, self.retries.failures(object));
+    }
+}
+
+/// What has come of asking; waits for ever if nothing is asked.
+async fn asked(duty: &mut Duty) -> Result<Vec<ObjectMeta>, Error> {
+    match duty {
+        Duty::Ask(asking) => asking.await,
+        Duty::Follow | Duty::CatchUp(_) | Duty::Lead => std::future::pending().await,
     }
 }
 
@@ -243,7 +347,7 @@ fn report(object: &Object, failure: &Error, failures: u32) {
     let (category, error) = (failure.category(), describe(failure));
     match category {
         // Somebody else was faster: the object will be seen again.
-        "conflict" | "not_found" if failures < FAILURES_TO_REPORT => {
+        "conflict" | "not_found" | NOT_LEADING if failures < FAILURES_TO_REPORT => {
             debug!(?object, category, error, "not written, will look again");
         }
         "forbidden" => {

@@ -4,9 +4,11 @@
 
 use std::process::ExitCode;
 
-use egret_runtime::client::{self, connect};
+use egret_domain::leadership::OPERATOR;
+use egret_runtime::client::{self, connect, connect_under};
+use egret_runtime::fence::Permit;
 use egret_runtime::process::{self, Process};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::args::Args;
 use crate::certificate::changes::changes;
@@ -15,6 +17,7 @@ use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
 use crate::certificate::{Real, Settings};
 use crate::feed;
+use crate::lease::Elector;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::write::Writer;
@@ -31,30 +34,44 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> {
     let client = connect().await?;
+    let permit = Permit::none(OPERATOR.in_flight);
+    // All that writes, but for the Lease itself, goes through this one.
+    let writing = connect_under(&permit).await?;
     let (sink, messages) = mpsc::channel(MESSAGES);
     let metrics = Metrics::registered(&mut process.metrics);
     let ready = process.readiness.wait_for("the first lists of all watches");
+    let (able, is_able) = oneshot::channel();
+    let (elector, lead) = Elector::new(&client, identity(args), permit, is_able, metrics.clone());
     let pulse = process.liveness.pulse("reconciler");
-    let writer = Writer::new(client.clone());
-    let reconciler = Reconciler::new(writer, metrics.clone(), ready, pulse);
+    let writer = Writer::new(writing.clone());
+    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), ready, able, pulse);
     let keeper = Keeper::new(
-        Store::new(&client, NAMESPACE),
+        Store::new(&writing, NAMESPACE),
         settings(args),
         Real,
         metrics,
     );
 
     let tasks = &mut process.tasks;
-    tasks.spawn_until_shutdown("reconciler", reconciler.run(messages));
+    let end = || tasks.shutdown().cancelled_owned();
+    let (end_of_lead, end_of_writes, end_of_certificates) = (end(), end(), end());
+    tasks.spawn_to_end("leadership", elector.run(end_of_lead));
+    tasks.spawn_to_end("reconciler", reconciler.run(messages, end_of_writes));
+    let changes = changes(&client, NAMESPACE);
+    let keeping = keeper.run(changes, lead, end_of_certificates);
+    tasks.spawn_to_end("webhook certificates", keeping);
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
-    let changes = changes(&client, NAMESPACE);
-    tasks.spawn_until_shutdown("webhook certificates", keeper.run(changes));
     let reports = feed::egress_nodes(client.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
     let limit = args.max_egress_ips_per_node;
     tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
     Ok(())
+}
+
+/// Another one in every life of every replica: one that was killed does not take itself for its successor.
+fn identity(args: &Args) -> String {
+    format!("{}_{:016x}", args.name, rand::random::<u64>())
 }
 
 fn settings(args: &Args) -> Settings {

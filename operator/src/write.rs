@@ -31,12 +31,13 @@ const OBJECT: How = How {
     force: false,
     if_unchanged: true,
 };
-/// Nobody else has a say in these fields.
+/// Nobody else has a say in these fields. All the same, only if the object is as it was read: so a write of a former leader
+/// that comes late undoes nothing.
 const STATUS: How = How {
     manager: MANAGER,
     part: Part::Status,
     force: true,
-    if_unchanged: false,
+    if_unchanged: true,
 };
 
 /// Writes objects.
@@ -53,6 +54,11 @@ impl Writer {
             egresses: Api::all(client.clone()),
             pools: Api::all(client),
         }
+    }
+
+    /// The Egresses, for reading what there is to be written to.
+    pub fn egresses(&self) -> Api<Egress> {
+        self.egresses.clone()
     }
 
     /// Writes to an Egress, which is `current` as it was last read.

@@ -18,8 +18,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use crate::fence::Refusal;
+
 /// A write that has no answer by then has failed, as far as its writer is concerned.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The category of what was not sent because another replica may write now.
+pub const NOT_LEADING: &str = "not_leading";
 
 /// Why a write failed.
 #[derive(Debug, Error)]
@@ -58,7 +63,11 @@ impl Error {
                 400..=499 => "refused",
                 _ => "server",
             },
-            Self::Api(_) => "connection",
+            Self::Api(error) => match Refusal::in_error(error) {
+                Some(Refusal::Expired) => NOT_LEADING,
+                Some(Refusal::Unanswered) => "timeout",
+                None => "connection",
+            },
         }
     }
 }

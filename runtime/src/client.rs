@@ -5,13 +5,19 @@
 
 use std::time::Duration;
 
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::config::{Config, InferConfigError};
 use thiserror::Error;
-use tower::{BoxError, ServiceBuilder};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceBuilder};
+
+use crate::fence::{self, Fenced, Permit};
 
 use crate::metrics;
 
@@ -38,23 +44,47 @@ pub enum Error {
 
 /// A client for the API server that the environment names.
 pub async fn connect() -> Result<kube::Client, Error> {
-    let config = Config::infer()
-        .await
-        .map_err(|error| Error::NoConfig(Box::new(error)))?;
-    build(config).map_err(|error| Error::Unusable(Box::new(error)))
+    let config = config().await?;
+    let service = service(&config, connector(config.connect_timeout))?;
+    Ok(kube::Client::new(service, config.default_namespace))
 }
 
-fn build(config: Config) -> Result<kube::Client, kube::Error> {
-    let https = config.rustls_https_connector_with_connector(connector(config.connect_timeout))?;
-    let http: Http<_, Body> = Http::builder(TokioExecutor::new()).build(https);
+/// The same, but what it sends, it sends under this permit: it is for writing. It has connections of its own.
+pub async fn connect_under(permit: &Permit) -> Result<kube::Client, Error> {
+    let config = config().await?;
+    let mut connector = connector(config.connect_timeout);
+    connector.set_tcp_user_timeout(Some(permit.delivery()));
+    let connector = fence::Connector(Fenced::new(connector, permit.clone()));
+    let service = Fenced::new(service(&config, connector)?, permit.clone());
+    Ok(kube::Client::new(service, config.default_namespace))
+}
+
+async fn config() -> Result<Config, Error> {
+    Config::infer()
+        .await
+        .map_err(|error| Error::NoConfig(Box::new(error)))
+}
+
+type Sender = BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
+
+fn service<C>(config: &Config, connector: C) -> Result<Sender, Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let unusable = |error| Error::Unusable(Box::new(error));
+    let https = config.rustls_https_connector_with_connector(connector);
+    let http: Http<_, Body> = Http::builder(TokioExecutor::new()).build(https.map_err(unusable)?);
     let service = ServiceBuilder::new()
         .layer(metrics::requests())
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
+        .option_layer(config.auth_layer().map_err(unusable)?)
+        .layer(config.extra_headers_layer().map_err(unusable)?)
         .map_err(BoxError::from)
         .service(http);
-    Ok(kube::Client::new(service, config.default_namespace))
+    Ok(BoxCloneSyncService::new(service))
 }
 
 fn connector(connect_timeout: Option<Duration>) -> HttpConnector {

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod args;
 pub mod backoff;
 pub mod client;
+pub mod fence;
 pub mod levels;
 pub mod live;
 pub mod metrics;

@@ -86,6 +86,17 @@ impl Tasks {
         });
     }
 
+    /// Starts a task that never fails, and ends by itself soon after shutdown.
+    pub fn spawn_to_end<F>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(name, async move {
+            task.await;
+            Ok::<(), Failure>(())
+        });
+    }
+
     /// Waits for a task that ends before shutdown, or for `asked` and then, at most for `grace`, for all tasks.
     pub async fn run(
         mut self,

@@ -37,8 +37,10 @@ pub enum Fact {
     },
     /// A decision about this object could not be carried out, and it is time to try again.
     NotWritten(Object),
-    /// Everything that existed at one moment has been told.
+    /// Everything that existed at one moment has been told, and this operator decides.
     Synced,
+    /// Another operator decides from now on: this one gives no decisions before the next [`Fact::Synced`].
+    Superseded,
 }
 
 /// An Egress, as far as the operator is concerned.

@@ -203,6 +203,20 @@ impl Pools {
         yields.collect()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &PoolName> {
+        self.0.keys()
+    }
+
+    /// Forgets who has which address.
+    pub(super) fn mark_all_free(&mut self) {
+        for pool in self.0.values_mut() {
+            let yields = pool.yields().to_vec();
+            if let Some(legible) = &mut pool.legible {
+                legible.allocator = Allocator::yielding(&legible.spec, yields);
+            }
+        }
+    }
+
     /// Notes that there is such a pool. Whether that is news.
     pub(super) fn set_unreadable(&mut self, name: &PoolName) -> bool {
         let is_new = !self.0.contains_key(name);

@@ -1,11 +1,12 @@
 //! The loop that keeps the webhook's certificates.
 //!
 //! Owns its rhythm: read everything, take one step, read again, until there is nothing to do; then rest until something
-//! changes or comes due. What it knows beyond the objects may be lost at any moment. Never decides what the step is (see
+//! changes or comes due. Only while this replica leads. What it knows beyond the objects may be lost at any moment. Never decides what the step is (see
 //! [`super::plan`]).
 
 use std::time::Duration;
 
+use egret_runtime::apply::NOT_LEADING;
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use futures::{FutureExt, Stream, StreamExt};
@@ -22,6 +23,7 @@ use super::read::{self, Unusable};
 use super::registration::server_names;
 use super::store::{Store, Stored};
 use super::{Outside, Problem, Settings};
+use crate::lease::Lead;
 use crate::metrics::Metrics;
 
 /// What changes together is looked at together.
@@ -71,25 +73,68 @@ impl<O: Outside> Keeper<O> {
         }
     }
 
-    /// Keeps them until nobody tells of changes any more.
-    pub async fn run(mut self, mut changes: impl Stream<Item = Change> + Unpin) {
+    /// Keeps them while this replica leads, until `end` or until nobody tells of changes any more. A step that is under way
+    /// at the end is finished.
+    pub async fn run(
+        mut self,
+        mut changes: impl Stream<Item = Change> + Unpin,
+        mut lead: Lead,
+        end: impl Future<Output = ()>,
+    ) {
         let mut failures: u32 = 0;
+        tokio::pin!(end);
         loop {
-            match self.settle().await {
+            tokio::select! {
+                goes_on = self.led(&mut lead, &mut changes) => if !goes_on { return },
+                () = &mut end => return,
+            }
+            let rest = match self.settle().await {
                 Ok(until) => {
                     failures = 0;
                     let rest = until.duration_since(self.outside.now());
-                    let rest = Duration::try_from(rest).unwrap_or_default();
-                    if !self.rest(rest.min(LONGEST_REST), &mut changes).await {
-                        return;
-                    }
+                    Duration::try_from(rest).unwrap_or_default()
                 }
                 Err(problem) => {
-                    failures = failures.saturating_add(1);
-                    let delay = BACKOFF.delay(failures);
-                    report(&problem, delay);
-                    sleep(delay).await;
+                    let delay = if problem.category() == NOT_LEADING {
+                        GATHER
+                    } else {
+                        failures = failures.saturating_add(1);
+                        let delay = BACKOFF.delay(failures);
+                        report(&problem, delay);
+                        delay
+                    };
+                    tokio::select! {
+                        () = sleep(delay) => continue,
+                        () = &mut end => return,
+                    }
                 }
+            };
+            tokio::select! {
+                goes_on = self.rest(rest.min(LONGEST_REST), &mut changes) => if !goes_on { return },
+                () = &mut end => return,
+            }
+        }
+    }
+
+    /// Waits until this replica leads; `false` when nobody tells any more. What was known beyond the objects may be true no
+    /// more by then.
+    async fn led(
+        &mut self,
+        lead: &mut Lead,
+        changes: &mut (impl Stream<Item = Change> + Unpin),
+    ) -> bool {
+        if *lead.borrow_and_update() {
+            return true;
+        }
+        (self.trusted, self.replicas, self.lag) = (None, None, Lag::default());
+        loop {
+            tokio::select! {
+                turned = lead.changed() => match turned {
+                    Ok(()) if *lead.borrow_and_update() => return true,
+                    Ok(()) => {}
+                    Err(_) => return false,
+                },
+                told = changes.next() => if told.is_none() { return false },
             }
         }
     }

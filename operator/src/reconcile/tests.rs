@@ -26,7 +26,10 @@ fn node(name: &str) -> Message {
 
 /// One node, the pool `prod`, and these Egresses, all seen.
 async fn seen(egresses: &[&str]) -> Api {
-    let mut api = Api::new();
+    fill(Api::new(), egresses).await
+}
+
+async fn fill(mut api: Api, egresses: &[&str]) -> Api {
     api.tell(node("node-1")).await;
     api.create(
         "externalippools",
@@ -234,4 +237,76 @@ async fn an_operator_without_work_is_alive() {
         sleep(Duration::from_secs(30)).await;
         assert_eq!(api.liveness.stuck(), []);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_lead_is_ready_and_writes_nothing_until_it_does() {
+    let (api, able) = Api::following();
+    let mut api = fill(api, &["a"]).await;
+    assert_eq!(api.serve_all(LONG).await, [""; 0]);
+    assert!(api.readiness.awaited().is_empty());
+    able.await.expect("it is able to lead");
+    api.lead(true).await;
+    let lines = api.serve_all(LONG).await;
+    assert!(lines.contains(&"egresses/a".to_owned()), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_decides_nothing_before_it_has_seen_what_the_former_has_written() {
+    let (api, _able) = Api::following();
+    let mut api = fill(api, &["a", "b"]).await;
+    api.edit_unseen("egresses/b", |egress| {
+        egress["spec"]["egressIP"] = json!("10.10.0.11");
+        egress["metadata"]["managedFields"] = json!([{"manager": "egret-operator",
+            "operation": "Apply", "fieldsV1": {"f:spec": {"f:egressIP": {}}}}]);
+    });
+    api.lead(true).await;
+    assert_eq!(api.serve_all(LONG).await, [""; 0]);
+    api.tell_of("egresses/b").await;
+    api.serve_all(LONG).await;
+    let ip = |name| api.object("egresses", name)["spec"]["egressIP"].clone();
+    assert_eq!(
+        (ip("a"), ip("b")),
+        (json!("10.10.0.12"), json!("10.10.0.11"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_leads_no_more_writes_nothing_and_then_anew_what_is_missing() {
+    let mut api = seen(&["a"]).await;
+    api.serve_all(LONG).await;
+    api.lead(false).await;
+    let spec = json!({"appliedTo": {}, "externalIPPool": "prod"});
+    api.create("egresses", "b", &spec).await;
+    assert_eq!(api.serve_all(LONG).await, [""; 0]);
+    // Another leader gives it an address.
+    api.replace(
+        "egresses",
+        "b",
+        &json!({"appliedTo": {}, "externalIPPool": "prod", "egressIP": "10.10.0.19"}),
+    )
+    .await;
+    api.create("egresses", "c", &spec).await;
+    api.lead(true).await;
+    let lines = api.serve_all(LONG).await;
+    assert!(
+        !lines.iter().any(|line| line.contains("egresses/a")),
+        "{lines:?}"
+    );
+    let ip = |name| api.object("egresses", name)["spec"]["egressIP"].clone();
+    assert_eq!(
+        (ip("b"), ip("c")),
+        (json!("10.10.0.19"), json!("10.10.0.12"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_fails_while_another_begins_to_lead_is_not_tried_again() {
+    let mut api = seen(&["a"]).await;
+    api.fail("egresses/a", 500, usize::MAX);
+    api.next(LONG).await.expect("a try");
+    api.lead(false).await;
+    let lines = api.serve_all(LONG).await;
+    let tries = lines.iter().filter(|line| *line == "egresses/a").count();
+    assert!(tries <= 1, "one may be under way: {lines:?}");
 }

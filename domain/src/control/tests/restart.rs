@@ -85,3 +85,49 @@ fn candidates_of_a_pool_that_has_become_invalid_stay_listed_over_a_restart() {
         listed.len() - 1
     );
 }
+
+/// An operator that has been superseded, and the cluster of the one that decides now.
+fn superseded(mut cluster: Cluster) -> (Control, Cluster) {
+    let mut former = std::mem::take(&mut cluster.control);
+    former.apply(Fact::Superseded);
+    cluster.restart();
+    (former, cluster)
+}
+
+/// The former operator has seen everything that the other has written, and decides again.
+fn again(mut former: Control, cluster: &mut Cluster) {
+    for fact in cluster.world.facts() {
+        former.apply(fact);
+    }
+    assert_eq!(former.decide(), []);
+    former.apply(Fact::Synced);
+    cluster.control = former;
+}
+
+#[test]
+fn an_operator_that_is_superseded_decides_nothing_and_then_nothing_new() {
+    let (mut former, mut cluster) = superseded(Cluster::new(5).with([egress("a", 1)]));
+    former.apply(Fact::Egress(Box::new(egress("b", 2))));
+    assert_eq!(former.decide(), []);
+    cluster.add([egress("b", 2), asking("c", 3, "10.10.0.15")]);
+    cluster.agents_act("a");
+    again(former, &mut cluster);
+    assert_eq!(cluster.control.decide(), []);
+}
+
+#[test]
+fn what_was_decided_but_not_written_gives_way_to_what_another_has_written_meanwhile() {
+    let mut cluster = Cluster::new(3);
+    cluster
+        .control
+        .apply(Fact::Egress(Box::new(egress("a", 1))));
+    assert!(!cluster.control.decide().is_empty());
+    let (former, mut cluster) = superseded(cluster);
+    cluster.add([egress("b", 2)]);
+    assert_eq!(cluster.ip_of("b"), Some(ip("10.10.0.11")));
+    cluster.world.egresses.insert("a".into(), egress("a", 1));
+    again(former, &mut cluster);
+    cluster.add([]);
+    assert_eq!(cluster.ip_of("b"), Some(ip("10.10.0.11")));
+    assert_eq!(cluster.ip_of("a"), Some(ip("10.10.0.12")));
+}

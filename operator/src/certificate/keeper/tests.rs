@@ -1,3 +1,4 @@
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -5,6 +6,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::super::{plan, registration};
 use super::*;
@@ -383,15 +385,26 @@ async fn an_api_server_that_drops_fields_is_not_written_to_for_ever_and_may_be_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_tried_again_and_a_change_is_acted_on() {
+async fn a_failure_is_tried_again_and_a_change_is_acted_on_by_the_leader() {
     let api = Api::new();
     api.fail("POST secrets", 500);
     let (tell, changes) = futures::channel::mpsc::unbounded();
-    tokio::spawn(api.operator().run(changes));
+    let (lead, is_lead) = watch::channel(false);
+    tokio::spawn(api.operator().run(changes, is_lead, pending()));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(api.written().len(), 0, "another leads");
+    lead.send_replace(true);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(api.written().len(), 2);
     api.delete(LEAF);
     tell.unbounded_send(Change::Object).unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(api.written(), ["POST secrets"]);
+    lead.send_replace(false);
+    api.delete(LEAF);
+    tell.unbounded_send(Change::Object).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    tell.unbounded_send(Change::Object).unwrap();
+    sleep(LONGEST_REST * 2).await;
+    assert_eq!(api.written().len(), 0, "another leads again");
 }

@@ -1,5 +1,6 @@
 //! An API server that stores just enough: it carries out patches and tells the operator of every change.
 
+use std::future::pending;
 use std::pin::Pin;
 
 use egret_crds::manager::OPERATOR;
@@ -10,6 +11,7 @@ use kube::Client;
 use kube::client::Body;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tower_test::mock::{Handle, pair};
 
@@ -26,10 +28,24 @@ pub(super) struct Api {
     pub(super) readiness: Readiness,
     pub(super) liveness: Liveness,
     registry: Registry,
+    lead: watch::Sender<bool>,
 }
 
 impl Api {
+    /// An operator that leads as soon as it is able to.
     pub(super) fn new() -> Self {
+        let (api, able) = Self::following();
+        let lead = api.lead.clone();
+        tokio::spawn(async move {
+            if able.await.is_ok() {
+                lead.send_replace(true);
+            }
+        });
+        api
+    }
+
+    /// An operator that is not told to lead, and whether it could.
+    pub(super) fn following() -> (Self, oneshot::Receiver<()>) {
         let (service, server) = pair();
         let writer = Writer::new(Client::new(service, "default"));
         let readiness = Readiness::default();
@@ -39,9 +55,11 @@ impl Api {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
         let pulse = liveness.pulse("reconciler");
-        let reconciler = Reconciler::new(writer, metrics, ready, pulse);
-        tokio::spawn(reconciler.run(messages));
-        Self {
+        let (lead, is_lead) = watch::channel(false);
+        let (able, is_able) = oneshot::channel();
+        let reconciler = Reconciler::new(writer, metrics, is_lead, ready, able, pulse);
+        tokio::spawn(reconciler.run(messages, pending()));
+        let api = Self {
             objects: BTreeMap::new(),
             failures: BTreeMap::new(),
             version: 1,
@@ -50,7 +68,16 @@ impl Api {
             readiness,
             liveness,
             registry,
-        }
+            lead,
+        };
+        (api, is_able)
+    }
+
+    /// The operator is told that it leads, or that it does not any more.
+    pub(super) async fn lead(&self, leads: bool) {
+        self.lead.send_replace(leads);
+        // It has heard of it.
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     /// The same objects, seen by an operator that has just started.
@@ -74,7 +101,7 @@ impl Api {
         self.sink.send(message).await.expect("the operator runs");
     }
 
-    async fn tell_of(&self, path: &str) {
+    pub(super) async fn tell_of(&self, path: &str) {
         self.tell(told(path, &self.objects[path])).await;
     }
 
@@ -109,11 +136,16 @@ impl Api {
     /// Somebody changes an object.
     pub(super) async fn edit(&mut self, plural: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let path = format!("{plural}/{name}");
+        self.edit_unseen(&path, change);
+        self.tell_of(&path).await;
+    }
+
+    /// Somebody changes an object, and the operator has not been told yet.
+    pub(super) fn edit_unseen(&mut self, path: &str, change: impl FnOnce(&mut Value)) {
         self.version += 1;
-        let object = self.objects.get_mut(&path).expect("an object of the test");
+        let object = self.objects.get_mut(path).expect("an object of the test");
         change(object);
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.tell_of(&path).await;
     }
 
     /// Refuses writes to this path, so many times.
@@ -132,10 +164,30 @@ impl Api {
         lines
     }
 
+    /// The versions of all Egresses.
+    fn versions(&self) -> Body {
+        let egresses = self.objects.iter();
+        let egresses = egresses.filter(|(path, _)| path.starts_with("egresses/"));
+        let items: Vec<_> = egresses
+            .map(|(_, egress)| json!({"metadata": egress["metadata"]}))
+            .collect();
+        Body::from(
+            json!({"metadata": {}, "items": items})
+                .to_string()
+                .into_bytes(),
+        )
+    }
+
     /// Serves one write, if it comes in time.
     pub(super) async fn next(&mut self, within: Duration) -> Option<String> {
-        let request = timeout(within, self.server.next_request()).await.ok()?;
-        let (request, send) = request.expect("the operator runs");
+        let (request, send) = loop {
+            let request = timeout(within, self.server.next_request()).await.ok()?;
+            let (request, send) = request.expect("the operator runs");
+            if request.method() != "GET" {
+                break (request, send);
+            }
+            send.send_response(Response::new(self.versions()));
+        };
         let path = request
             .uri()
             .path()

@@ -1,0 +1,42 @@
+//! When this operator decides, and when another does.
+//!
+//! Owns the rule that whoever begins to decide takes over what the objects say: what it may have decided before, and did
+//! not get to write, is forgotten.
+
+use super::{Control, Dirty};
+use crate::addresses::Addresses;
+use crate::groups::Groups;
+
+use super::placing::Places;
+
+impl Control {
+    /// Everything that there is has been seen, and this operator decides from now on.
+    pub(super) fn begin(&mut self) {
+        self.is_synced = true;
+        self.addresses = Addresses::default();
+        self.places = Places::default();
+        self.waiting = Groups::default();
+        self.pools.mark_all_free();
+        for entry in self.egresses.values_mut() {
+            entry.grant = None;
+            entry.refused = None;
+            entry.candidates.clear();
+        }
+        let everybody = || self.egresses.keys().cloned().collect();
+        self.dirty = Dirty {
+            addresses: everybody(),
+            places: everybody(),
+            egresses: everybody(),
+            pools: self.pools.names().cloned().collect(),
+            room: true,
+            ..Dirty::default()
+        };
+    }
+
+    /// Another operator decides. Facts are noted all the same; what they touch need not be, for [`Self::begin`] looks at
+    /// everything.
+    pub(super) fn rest(&mut self) {
+        self.is_synced = false;
+        self.dirty = Dirty::default();
+    }
+}
