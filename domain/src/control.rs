@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
-pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
+pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 
 use self::placing::Places;
@@ -91,6 +91,8 @@ struct Dirty {
     egresses: BTreeSet<EgressName>,
     /// The same for pools.
     pools: BTreeSet<PoolName>,
+    /// Nodes with a limit that is illegible since people have last been told.
+    limits: BTreeSet<NodeName>,
 }
 
 impl Dirty {
@@ -132,6 +134,16 @@ impl Control {
         self.allocate();
         self.place();
         self.report()
+    }
+
+    /// What people should hear of nodes: each illegible limit once, and once more after a restart.
+    pub fn take_warnings(&mut self) -> Vec<NodeWarning> {
+        if !self.is_synced {
+            return Vec::new();
+        }
+        let limits = take(&mut self.dirty.limits);
+        let nodes = limits.iter().filter_map(|name| self.nodes.get(name));
+        nodes.filter_map(verdict::of_limit).collect()
     }
 
     fn egress_is(&mut self, fact: EgressFact) {
@@ -261,6 +273,11 @@ impl Control {
     /// Where a node appears or disappears, those that it holds or held change; where it begins or ends to be eligible,
     /// those that could or did list it.
     fn node_changed(&mut self, name: &NodeName, before: Option<&Node>) {
+        let limit = |node: Option<&Node>| node.and_then(|node| node.illegible_limit.clone());
+        let now = limit(self.nodes.get(name));
+        if now.is_some() && now != limit(before) {
+            self.dirty.limits.insert(name.clone());
+        }
         if before.is_some() != self.nodes.contains_key(name) {
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);

@@ -33,6 +33,8 @@ pub struct Node {
     pub is_deleting: bool,
     /// How many egress IPs of pools it may hold.
     pub max_egress_ips: usize,
+    /// What stands on the object for that number, where it is none: the default is taken then.
+    pub illegible_limit: Option<String>,
     /// Whether its agent has not reported that it cannot be a gateway.
     pub ready_for_egress: bool,
 }
@@ -47,6 +49,7 @@ impl Node {
             is_cordoned: false,
             is_deleting: false,
             max_egress_ips,
+            illegible_limit: None,
             ready_for_egress: true,
         }
     }

@@ -14,13 +14,21 @@ pub struct List<T> {
 
 /// What every object has.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// Its name.
     pub name: String,
+    /// Counts the changes of its spec.
+    #[serde(default)]
+    pub generation: i64,
+    /// Changes with every write.
+    #[serde(default)]
+    pub resource_version: String,
 }
 
 /// A condition.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it speaks of.
     #[serde(rename = "type")]
@@ -31,6 +39,9 @@ pub struct Condition {
     pub reason: String,
     /// One sentence.
     pub message: String,
+    /// The generation of the object that it speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
 }
 
 /// An Egress.
@@ -96,6 +107,8 @@ impl Egress {
 /// A pool.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pool {
+    /// Its name.
+    pub metadata: Metadata,
     /// What is so.
     #[serde(default)]
     pub status: PoolStatus,
@@ -112,6 +125,11 @@ pub struct PoolStatus {
 }
 
 impl Pool {
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        find(&self.status.conditions, kind)
+    }
+
     /// Whether it says that it has no address left.
     pub fn is_exhausted(&self) -> bool {
         is_true(&self.status.conditions, "Exhausted")

@@ -169,6 +169,10 @@ impl Reconciler {
         for decision in &decisions {
             self.queue.push(decision.object());
         }
+        for warning in self.control.take_warnings() {
+            warn!(node = %warning.node, reason = warning.reason, "{}", warning.message);
+            self.writer.warn(warning);
+        }
         self.metrics.show_queued(self.queue.len());
     }
 

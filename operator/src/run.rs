@@ -14,6 +14,7 @@ use crate::certificate::keeper::Keeper;
 use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
 use crate::certificate::{Real, Settings};
+use crate::events;
 use crate::feed;
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
@@ -34,7 +35,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let (sink, messages) = mpsc::channel(MESSAGES);
     let metrics = Metrics::registered(&mut process.metrics);
     let ready = process.readiness.wait_for("the first lists of all watches");
-    let reconciler = Reconciler::new(Writer::new(client.clone()), metrics.clone(), ready);
+    let (events, happenings) = events::queue(metrics.clone());
+    let writer = Writer::new(client.clone(), events);
+    let reconciler = Reconciler::new(writer, metrics.clone(), ready);
+    let publisher = events::publish(client.clone(), happenings, metrics.clone());
     let keeper = Keeper::new(
         Store::new(&client, NAMESPACE),
         settings(args),
@@ -44,6 +48,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
 
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages));
+    tasks.spawn_until_shutdown("events", publisher);
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
     let changes = changes(&client, NAMESPACE);

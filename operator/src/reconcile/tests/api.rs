@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tower_test::mock::{Handle, pair};
 
 use super::*;
+use crate::events::{self, Happening};
 use crate::feed::tests::told;
 
 /// The server, and an operator that talks to it.
@@ -22,12 +23,14 @@ pub(super) struct Api {
     sink: mpsc::Sender<Message>,
     server: Pin<Box<Handle<Request<Body>, Response<Body>>>>,
     pub(super) readiness: Readiness,
+    happenings: mpsc::Receiver<Happening>,
 }
 
 impl Api {
     pub(super) fn new() -> Self {
         let (service, server) = pair();
-        let writer = Writer::new(Client::new(service, "default"));
+        let (events, happenings) = events::queue(Metrics::default());
+        let writer = Writer::new(Client::new(service, "default"), events);
         let readiness = Readiness::default();
         let (sink, messages) = mpsc::channel(64);
         let ready = readiness.wait_for("everything");
@@ -39,7 +42,16 @@ impl Api {
             sink,
             server: Box::pin(server),
             readiness,
+            happenings,
         }
+    }
+
+    /// What people have heard since the last call: of which object, and the reason.
+    pub(super) fn heard(&mut self) -> Vec<(String, &'static str)> {
+        let heard = std::iter::from_fn(|| self.happenings.try_recv().ok());
+        heard
+            .map(|heard| (heard.regarding.name.unwrap_or_default(), heard.reason))
+            .collect()
     }
 
     /// The same objects, seen by an operator that has just started.
