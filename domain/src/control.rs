@@ -4,13 +4,14 @@
 //! Owns the operator's index. Facts come in one by one; what each touches is decided anew, nothing else. It decides
 //! nothing before everything that exists has been seen, and then first of all takes over what the objects already say,
 //! so it may be thrown away and built anew at any moment. It remembers no decision that it cannot read back from the
-//! objects. Never writes anything, never knows the time.
+//! objects. Never writes anything, never knows more of the time than it is told.
 //!
 //! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
 
 mod allocation;
 mod decision;
 mod fact;
+mod moving;
 mod placing;
 mod pools;
 mod report;
@@ -59,6 +60,8 @@ struct Entry {
     grant: Option<Grant>,
     /// Why there is no grant, for an Egress that wants one.
     refused: Option<Why>,
+    /// The node that should hold the address.
+    place: Option<NodeName>,
     candidates: Vec<NodeName>,
 }
 
@@ -85,8 +88,6 @@ struct Dirty {
     occupancy: BTreeSet<IpAddr>,
     /// Egresses whose candidates are in question.
     places: BTreeSet<EgressName>,
-    /// Whether some node may have more or less room than before.
-    room: bool,
     /// Egresses whose objects may say something else than they should.
     egresses: BTreeSet<EgressName>,
     /// The same for pools.
@@ -121,6 +122,7 @@ impl Control {
             Fact::NotWritten(Object::Pool(name)) => {
                 self.dirty.pools.insert(name);
             }
+            Fact::Time(now_s) => self.places.moves.is_time(now_s),
             Fact::Synced => self.is_synced = true,
         }
     }
@@ -166,6 +168,7 @@ impl Control {
                 fact,
                 grant: None,
                 refused: None,
+                place: None,
                 candidates: Vec::new(),
             },
         };
@@ -183,8 +186,8 @@ impl Control {
         };
         self.regroup(Some(&gone.fact), None);
         self.wait_no_more(name, gone.refused.as_ref());
-        self.places.forget(name, &gone.candidates);
-        self.dirty.room = true;
+        self.places
+            .forget(name, gone.place.as_ref(), &gone.candidates);
         self.occupy(name, BTreeSet::new());
     }
 
@@ -252,11 +255,13 @@ impl Control {
 
     fn node_gone(&mut self, name: &NodeName) {
         let before = self.nodes.remove(name);
+        self.places.moves.has_gone(name);
         self.node_changed(name, before.as_ref());
     }
 
     fn node_fitness_is(&mut self, name: NodeName, is_fit: bool) {
         let node = self.nodes.get(&name).cloned();
+        self.places.moves.has_reported(&name);
         if is_fit {
             self.unfit.remove(&name);
         } else {
@@ -279,6 +284,7 @@ impl Control {
             self.dirty.limits.insert(name.clone());
         }
         if before.is_some() != self.nodes.contains_key(name) {
+            self.places.touch(name);
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);
             }

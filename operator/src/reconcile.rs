@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::feed::{Message, Source};
@@ -35,6 +35,8 @@ const AT_ONCE: usize = 16;
 const BATCH: usize = 1024;
 /// A pool is written at most this often.
 const POOL_REST: Duration = Duration::from_millis(500);
+/// How often the decisions are told the time.
+const TICK: Duration = Duration::from_secs(1);
 /// Objects that may wait for another try. One that finds no place is tried again when it changes.
 const MOST_RETRIES: usize = 100_000;
 const BACKOFF: Limits = Limits {
@@ -89,6 +91,9 @@ impl Reconciler {
     pub async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let (mut under_way, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut batch = Vec::with_capacity(BATCH);
+        let begun = Instant::now();
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 received = messages.recv_many(&mut batch, BATCH) => {
@@ -96,6 +101,10 @@ impl Reconciler {
                         return;
                     }
                     batch.drain(..).for_each(|message| self.note(message));
+                }
+                now = clock.tick() => {
+                    let passed = now.saturating_duration_since(begun);
+                    self.control.apply(Fact::Time(passed.as_secs()));
                 }
                 object = self.retries.next() => self.control.apply(Fact::NotWritten(object)),
                 Some((object, result)) = under_way.next(), if !under_way.is_empty() => {

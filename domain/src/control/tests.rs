@@ -1,6 +1,7 @@
 mod allocation;
 mod changes;
 mod deletion;
+mod moving;
 mod overlaps;
 mod placing;
 mod property;
