@@ -284,7 +284,6 @@ impl Control {
             self.dirty.limits.insert(name.clone());
         }
         if before.is_some() != self.nodes.contains_key(name) {
-            self.places.touch(name);
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);
             }

@@ -28,6 +28,8 @@ pub(super) struct Places {
     full: BTreeSet<NodeName>,
     /// Nodes that may be full since then, or no more.
     touched: BTreeSet<NodeName>,
+    /// Nodes that have become eligible since then.
+    arrived: BTreeSet<NodeName>,
     pub(super) moves: Moves,
 }
 
@@ -42,11 +44,6 @@ impl Places {
         self.settle(egress, place, None);
         self.relist(egress, listed, &[]);
         self.moves.end(egress);
-    }
-
-    /// A node's limit is another.
-    pub(super) fn touch(&mut self, node: &NodeName) {
-        self.touched.insert(node.clone());
     }
 
     fn settle(&mut self, egress: &EgressName, before: Option<&NodeName>, now: Option<&NodeName>) {
@@ -74,12 +71,9 @@ impl Control {
         let is_eligible =
             |node: Option<&Node>, selector| node.is_some_and(|node| eligible(selector, node));
         let mut has_come = false;
-        for (pool, selector) in self.pools.selectors() {
+        for (_, selector) in self.pools.selectors() {
             let (was, is) = (is_eligible(before, selector), is_eligible(now, selector));
-            if is && !was {
-                self.dirty.places.extend(self.users.of(pool).cloned());
-                has_come = self.is_synced;
-            }
+            has_come |= is && !was;
             if was && !is {
                 let listed = self.places.listed.of(name);
                 self.dirty.places.extend(listed.cloned());
@@ -92,16 +86,24 @@ impl Control {
             // Also where the pool is illegible.
             let listed = self.places.listed.of(name);
             self.dirty.places.extend(listed.cloned());
-            self.places.touch(name);
+            self.places.touched.insert(name.clone());
+            self.places.arrived.insert(name.clone());
         }
         if has_come {
+            self.dirty.places.extend(self.held.of(name).cloned());
+            self.places.arrived.insert(name.clone());
+        }
+        if has_come && self.is_synced {
             self.places.moves.has_come(name);
         }
     }
 
     pub(super) fn place(&mut self) {
         let mut lists = take(&mut self.dirty.places);
-        let is_quiet = lists.is_empty() && self.places.touched.is_empty();
+        let Places {
+            touched, arrived, ..
+        } = &self.places;
+        let is_quiet = lists.is_empty() && touched.is_empty() && arrived.is_empty();
         if is_quiet && !self.places.moves.are_due() {
             return;
         }
@@ -212,9 +214,11 @@ impl Control {
         nodes.filter(move |node| self.has_room(node) && eligible(selector, node))
     }
 
-    /// The nodes that have become full, or are no more, since this was asked last.
+    /// The nodes that have become full since this was asked last, and those that have room now and could not be listed.
     fn turned(&mut self) -> Vec<(NodeName, bool)> {
-        let touched = take(&mut self.places.touched);
+        let arrived = take(&mut self.places.arrived);
+        let mut touched = take(&mut self.places.touched);
+        touched.extend(arrived.iter().cloned());
         let mut turned = Vec::new();
         for name in touched {
             let node = self.nodes.get(&name);
@@ -224,7 +228,7 @@ impl Control {
             } else {
                 self.places.full.remove(&name)
             };
-            if has_turned {
+            if has_turned || !is_full && arrived.contains(&name) {
                 turned.push((name, is_full));
             }
         }

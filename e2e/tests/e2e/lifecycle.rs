@@ -34,6 +34,18 @@ fn every_change_of_an_egress_or_a_pool_ends_in_what_was_asked_for() -> Result<()
     Lab::run(3, |lab| try_all(lab, BEHAVIOURS))
 }
 
+#[test]
+fn every_change_of_a_node_ends_in_what_its_pools_and_its_limit_allow() -> Result<()> {
+    const BEHAVIOURS: &[Behaviour] = behaviours![
+        an_address_leaves_a_node_that_its_pool_no_longer_selects,
+        an_address_leaves_a_node_that_is_cordoned,
+        the_newest_address_leaves_a_node_that_holds_more_than_its_limit,
+        an_illegible_limit_is_told_and_the_default_applies,
+        an_address_leaves_a_node_that_is_deleted,
+    ];
+    Lab::run(3, |lab| try_all(lab, BEHAVIOURS))
+}
+
 /// Tries each, whatever came of the others.
 fn try_all(lab: &Lab, behaviours: &[Behaviour]) -> Result<()> {
     let mut failed = Vec::new();
@@ -244,6 +256,139 @@ fn an_egress_whose_pool_selects_no_node_says_so_until_there_is_one(lab: &Lab) ->
     wait_for_event(lab, "late", "NoCandidate")?;
     lab.kubectl(&["label", "node", "node-2", "gateway=late"])?;
     lab.wait_for_gateway("late", "10.10.30.1", "node-2")
+}
+
+fn an_address_leaves_a_node_that_its_pool_no_longer_selects(lab: &Lab) -> Result<()> {
+    lab.kubectl(&["label", "node", "node-1", "node-2", "egress=yes"])?;
+    lab.apply(&pool("labels", &["start: 10.10.31.1, end: 10.10.31.9"]))?;
+    let selector = r#"{"spec": {"nodeSelector": {"matchLabels": {"egress": "yes"}}}}"#;
+    lab.kubectl(&[
+        "patch",
+        "externalippool",
+        "labels",
+        "--type=merge",
+        "-p",
+        selector,
+    ])?;
+    apply(lab, "labels", "externalIPPool: labels")?;
+    let first = lab.gateway_of("labels", "10.10.31.1")?;
+    let other = if first == "node-1" {
+        "node-2"
+    } else {
+        "node-1"
+    };
+    lab.kubectl(&["label", "node", &first, "egress-"])?;
+    lab.wait_for_gateway("labels", "10.10.31.1", other)?;
+    lab.kubectl(&["label", "node", other, "egress-"])?;
+    wait_for_egress(lab, "labels", "Ready", "NoCandidate")?;
+    wait_until_no_node_has(lab, "10.10.31.1")?;
+    lab.kubectl(&["label", "node", "node-3", "egress=yes"])?;
+    lab.wait_for_gateway("labels", "10.10.31.1", "node-3")
+}
+
+fn an_address_leaves_a_node_that_is_cordoned(lab: &Lab) -> Result<()> {
+    lab.apply(&pool("cordon", &["start: 10.10.32.1, end: 10.10.32.9"]))?;
+    apply(lab, "cordon", "externalIPPool: cordon")?;
+    let first = lab.gateway_of("cordon", "10.10.32.1")?;
+    lab.kubectl(&["cordon", &first])?;
+    let second = lab.wait_for_other_gateway("cordon", "10.10.32.1", &first)?;
+    ensure!(!lab.egress("cordon")?.status.candidates.contains(&first));
+    lab.kubectl(&["uncordon", &first])?;
+    let lists = |seen: &Egress| seen.status.candidates.contains(&first);
+    wait_until(
+        "the node is a candidate again",
+        || lab.egress("cordon"),
+        lists,
+    )?;
+    lab.wait_for_gateway("cordon", "10.10.32.1", &second)?;
+    lab.delete_egresses(&["cordon"])
+}
+
+fn the_newest_address_leaves_a_node_that_holds_more_than_its_limit(lab: &Lab) -> Result<()> {
+    lab.kubectl(&["label", "node", "node-1", "node-2", "full=yes"])?;
+    lab.kubectl(&[
+        "annotate",
+        "node",
+        "node-2",
+        "node.antrea.io/max-egress-ips=0",
+    ])?;
+    lab.apply(&pool("full", &["start: 10.10.33.1, end: 10.10.33.9"]))?;
+    let selector = r#"{"spec": {"nodeSelector": {"matchLabels": {"full": "yes"}}}}"#;
+    lab.kubectl(&[
+        "patch",
+        "externalippool",
+        "full",
+        "--type=merge",
+        "-p",
+        selector,
+    ])?;
+    for (name, ip) in [("full-1", "10.10.33.1"), ("full-2", "10.10.33.2")] {
+        apply(lab, name, "externalIPPool: full")?;
+        lab.wait_for_gateway(name, ip, "node-1")?;
+    }
+    lab.kubectl(&[
+        "annotate",
+        "node",
+        "node-1",
+        "node.antrea.io/max-egress-ips=1",
+    ])?;
+    // Nobody else has room: it stays where it is.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    lab.wait_for_gateway("full-2", "10.10.33.2", "node-1")?;
+    lab.kubectl(&[
+        "annotate",
+        "node",
+        "node-2",
+        "node.antrea.io/max-egress-ips-",
+    ])?;
+    lab.wait_for_gateway("full-2", "10.10.33.2", "node-2")?;
+    lab.wait_for_gateway("full-1", "10.10.33.1", "node-1")?;
+    lab.delete_egresses(&["full-1", "full-2"])?;
+    lab.kubectl(&[
+        "annotate",
+        "node",
+        "node-1",
+        "node.antrea.io/max-egress-ips-",
+    ])
+    .map(drop)
+}
+
+fn an_illegible_limit_is_told_and_the_default_applies(lab: &Lab) -> Result<()> {
+    let annotation = "node.antrea.io/max-egress-ips";
+    lab.kubectl(&["annotate", "node", "node-1", &format!("{annotation}=many")])?;
+    wait_for_event(lab, "node-1", "InvalidMaxEgressIPs")?;
+    lab.kubectl(&["label", "node", "node-1", "limit=illegible"])?;
+    lab.apply(&pool("limit", &["start: 10.10.34.1, end: 10.10.34.9"]))?;
+    let selector = r#"{"spec": {"nodeSelector": {"matchLabels": {"limit": "illegible"}}}}"#;
+    lab.kubectl(&[
+        "patch",
+        "externalippool",
+        "limit",
+        "--type=merge",
+        "-p",
+        selector,
+    ])?;
+    apply(lab, "limit", "externalIPPool: limit")?;
+    lab.wait_for_gateway("limit", "10.10.34.1", "node-1")?;
+    lab.kubectl(&["annotate", "node", "node-1", &format!("{annotation}-")])
+        .map(drop)
+}
+
+/// Its power is cut too, or its kubelet might make it anew. Of three nodes two are left, which is a majority.
+fn an_address_leaves_a_node_that_is_deleted(lab: &Lab) -> Result<()> {
+    lab.apply(&pool("gone", &["start: 10.10.35.1, end: 10.10.35.9"]))?;
+    apply(lab, "gone", "externalIPPool: gone")?;
+    let first = lab.gateway_of("gone", "10.10.35.1")?;
+    lab.power_off(&first)?;
+    lab.kubectl(&["delete", "node", &first])?;
+    lab.wait_for_other_gateway("gone", "10.10.35.1", &first)?;
+    let is_left_out = |seen: &Egress| !seen.status.candidates.contains(&first);
+    wait_until(
+        "the node is no candidate",
+        || lab.egress("gone"),
+        is_left_out,
+    )
+    .map(drop)
 }
 
 fn nothing_is_written_where_nothing_happens(lab: &Lab) -> Result<()> {

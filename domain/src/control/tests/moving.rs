@@ -1,5 +1,7 @@
 //! Addresses that leave a holder which could keep them.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::control::moving::{MOVES, STABLE_S};
 use crate::placement::work;
@@ -168,6 +170,42 @@ fn a_restart_moves_nothing() {
     assert_eq!(control.decide(), []);
     control.apply(Fact::Time(100));
     assert_eq!(control.decide(), []);
+}
+
+proptest! {
+    /// Whoever holds what, and whoever comes: each address moves at most as often as there are nodes, and then all rest.
+    #[test]
+    fn moves_end(
+        holders in prop::collection::vec(1_usize..6, 1..40),
+        limits in prop::collection::vec(0_usize..20, 5),
+        come in prop::collection::vec(1_usize..6, 0..4),
+    ) {
+        let mut cluster = all_on("node-1", 5, 0);
+        for (number, holder) in (0_u8..).zip(&holders) {
+            let mut held = EgressFact { pool: Some("big".into()), ..egress(&format!("e{number}"), 1) };
+            let ip = IpAddr::from([10, 20, 1, number]);
+            held.ip = Some(ip);
+            take(&mut held, format!("node-{holder}").into(), ip);
+            cluster.add([held]);
+        }
+        let names = |numbers: &[usize]| -> Vec<_> {
+            numbers.iter().map(|number| format!("node-{number}")).collect()
+        };
+        for (name, limit) in names(&[1, 2, 3, 4, 5]).iter().zip(limits) {
+            cluster.edit_node(name, |node| node.max_egress_ips = limit);
+        }
+        for name in names(&come) {
+            cluster.edit_node(&name, |node| node.is_cordoned = true);
+            cluster.edit_node(&name, |node| node.is_cordoned = false);
+        }
+        cluster.at(STABLE_S);
+        let (moved, _) = cluster.follow();
+        prop_assert!(moved <= 5 * holders.len(), "{} moves", moved);
+        for now_s in 100..110 {
+            cluster.at(now_s);
+            prop_assert_eq!(cluster.moving(), [""; 0]);
+        }
+    }
 }
 
 /// The hashes for one more Egress in a cluster of so many, in which one node is always full.
