@@ -14,15 +14,17 @@ use k8s_openapi::api::core::v1::Node;
 const OS_LABEL: &str = "kubernetes.io/os";
 /// How many egress IPs a node may hold, as Antrea's users write it.
 const LIMIT_ANNOTATION: &str = "node.antrea.io/max-egress-ips";
+/// More than that no node may hold.
+const MOST_EGRESS_IPS: usize = 10_000;
 
 /// A node for placement; it may hold `max_egress_ips` unless it says otherwise itself.
 pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
     let meta = &object.metadata;
-    // What is no number is no limit, as with Antrea.
-    let limit = meta.annotations.as_ref().and_then(|annotations| {
-        let limit = annotations.get(LIMIT_ANNOTATION)?;
-        limit.parse().ok()
-    });
+    let annotations = meta.annotations.as_ref();
+    let written = annotations.and_then(|annotations| annotations.get(LIMIT_ANNOTATION));
+    let limit = written
+        .and_then(|limit| limit.parse().ok())
+        .filter(|limit| *limit <= MOST_EGRESS_IPS);
     let labels = meta.labels.clone().unwrap_or_default();
     let spec = object.spec.as_ref();
     let name = meta.name.as_deref().unwrap_or_default().into();
@@ -31,6 +33,7 @@ pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
         labels,
         is_cordoned: spec.is_some_and(|spec| spec.unschedulable == Some(true)),
         is_deleting: meta.deletion_timestamp.is_some(),
+        illegible_limit: written.filter(|_| limit.is_none()).cloned(),
         ..placement::Node::linux(name, limit.unwrap_or(max_egress_ips))
     }
 }
@@ -74,11 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn a_nodes_annotation_goes_before_the_default_limit_if_it_is_a_number() {
-        for (written, limit) in [("7", 7), ("0", 0), ("-1", 255), ("many", 255), ("", 255)] {
+    fn a_nodes_annotation_goes_before_the_default_limit_and_what_is_no_number_is_told() {
+        let read_with = |written: &str| {
             let annotations = json!({LIMIT_ANNOTATION: written});
-            let object = json!({"metadata": {"name": "n", "annotations": annotations}});
-            assert_eq!(read(&object).max_egress_ips, limit, "{written:?}");
+            read(&json!({"metadata": {"name": "n", "annotations": annotations}}))
+        };
+        for (written, limit) in [("7", 7), ("0", 0), ("10000", 10_000)] {
+            let node = read_with(written);
+            assert_eq!((node.max_egress_ips, node.illegible_limit), (limit, None));
+        }
+        for written in ["-1", "many", "", "10001", "7.0"] {
+            let node = read_with(written);
+            let told = Some(written.to_owned());
+            assert_eq!((node.max_egress_ips, node.illegible_limit), (255, told));
         }
     }
 

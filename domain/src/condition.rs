@@ -88,5 +88,39 @@ pub fn merge(old: &[Recorded], new: Condition, now: i64) -> Recorded {
     }
 }
 
+/// What is so of every object at first: nobody has to be told.
+const AT_FIRST: [&str; 2] = ["NotAssigned", "FreeAddresses"];
+
+impl Condition {
+    /// Whether this is how it should be.
+    pub fn is_good(&self) -> bool {
+        let is_of_trouble = matches!(self.kind, Type::Overlapped | Type::Exhausted);
+        self.is_true != is_of_trouble
+    }
+
+    /// Whether it says something else than `old`. Of an allocation the message is what it says: which address.
+    fn is_news_after(&self, old: &Recorded) -> bool {
+        let is_same_address = self.kind != Type::IpAllocated || self.message == old.message;
+        self.is_true != old.is_true || self.reason != old.reason || !is_same_address
+    }
+}
+
+/// What of `new` people should hear of in an Event, where `old` stood in the status: each transition once, also where
+/// two conditions have the same reason.
+pub fn news<'a>(old: &[Recorded], new: &'a [Condition]) -> Vec<&'a Condition> {
+    let mut news: Vec<&Condition> = Vec::new();
+    for condition in new {
+        let before = old.iter().find(|old| old.kind == condition.kind);
+        let is_news = match before {
+            Some(before) => condition.is_news_after(before),
+            None => !AT_FIRST.contains(&condition.reason),
+        };
+        if is_news && news.iter().all(|told| told.reason != condition.reason) {
+            news.push(condition);
+        }
+    }
+    news
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! Owns the operator's index. Facts come in one by one; what each touches is decided anew, nothing else. It decides
 //! nothing before everything that exists has been seen, and then first of all takes over what the objects already say,
 //! so it may be thrown away and built anew at any moment. It remembers no decision that it cannot read back from the
-//! objects. Never writes anything, never knows the time.
+//! objects. Never writes anything, never knows more of the time than it is told.
 //!
 //! Start reading at [`Control::decide`]: addresses (`allocation`), then nodes (`placing`), then words (`report`).
 
@@ -13,6 +13,7 @@ mod beginning;
 mod census;
 mod decision;
 mod fact;
+mod moving;
 mod placing;
 mod pools;
 mod report;
@@ -24,7 +25,7 @@ use std::mem;
 use std::net::IpAddr;
 
 pub use self::census::{Census, Counts, State};
-pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
+pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 
 use self::placing::Places;
@@ -62,6 +63,8 @@ struct Entry {
     grant: Option<Grant>,
     /// Why there is no grant, for an Egress that wants one.
     refused: Option<Why>,
+    /// The node that should hold the address.
+    place: Option<NodeName>,
     candidates: Vec<NodeName>,
 }
 
@@ -88,12 +91,12 @@ struct Dirty {
     occupancy: BTreeSet<IpAddr>,
     /// Egresses whose candidates are in question.
     places: BTreeSet<EgressName>,
-    /// Whether some node may have more or less room than before.
-    room: bool,
     /// Egresses whose objects may say something else than they should.
     egresses: BTreeSet<EgressName>,
     /// The same for pools.
     pools: BTreeSet<PoolName>,
+    /// Nodes with a limit that is illegible since people have last been told.
+    limits: BTreeSet<NodeName>,
 }
 
 impl Dirty {
@@ -122,6 +125,7 @@ impl Control {
             Fact::NotWritten(Object::Pool(name)) => {
                 self.dirty.pools.insert(name);
             }
+            Fact::Time(now_s) => self.places.moves.is_time(now_s),
             Fact::Synced => self.begin(),
             Fact::Superseded => self.rest(),
         }
@@ -137,6 +141,16 @@ impl Control {
         self.allocate();
         self.place();
         self.report()
+    }
+
+    /// What people should hear of nodes: each illegible limit once, and once more after a restart.
+    pub fn take_warnings(&mut self) -> Vec<NodeWarning> {
+        if !self.is_synced {
+            return Vec::new();
+        }
+        let limits = take(&mut self.dirty.limits);
+        let nodes = limits.iter().filter_map(|name| self.nodes.get(name));
+        nodes.filter_map(verdict::of_limit).collect()
     }
 
     fn egress_is(&mut self, fact: EgressFact) {
@@ -159,6 +173,7 @@ impl Control {
                 fact,
                 grant: None,
                 refused: None,
+                place: None,
                 candidates: Vec::new(),
             },
         };
@@ -176,8 +191,8 @@ impl Control {
         };
         self.regroup(Some(&gone.fact), None);
         self.wait_no_more(name, gone.refused.as_ref());
-        self.places.forget(name, &gone.candidates);
-        self.dirty.room = true;
+        self.places
+            .forget(name, gone.place.as_ref(), &gone.candidates);
         self.occupy(name, BTreeSet::new());
     }
 
@@ -245,11 +260,13 @@ impl Control {
 
     fn node_gone(&mut self, name: &NodeName) {
         let before = self.nodes.remove(name);
+        self.places.moves.has_gone(name);
         self.node_changed(name, before.as_ref());
     }
 
     fn node_fitness_is(&mut self, name: NodeName, is_fit: bool) {
         let node = self.nodes.get(&name).cloned();
+        self.places.moves.has_reported(&name);
         if is_fit {
             self.unfit.remove(&name);
         } else {
@@ -266,6 +283,11 @@ impl Control {
     /// Where a node appears or disappears, those that it holds or held change; where it begins or ends to be eligible,
     /// those that could or did list it.
     fn node_changed(&mut self, name: &NodeName, before: Option<&Node>) {
+        let limit = |node: Option<&Node>| node.and_then(|node| node.illegible_limit.clone());
+        let now = limit(self.nodes.get(name));
+        if now.is_some() && now != limit(before) {
+            self.dirty.limits.insert(name.clone());
+        }
         if before.is_some() != self.nodes.contains_key(name) {
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);

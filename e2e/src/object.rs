@@ -23,10 +23,17 @@ pub struct Metadata {
     pub name: String,
     /// Since when it is being deleted.
     pub deletion_timestamp: Option<String>,
+    /// Counts the changes of its spec.
+    #[serde(default)]
+    pub generation: i64,
+    /// Changes with every write.
+    #[serde(default)]
+    pub resource_version: String,
 }
 
 /// A condition.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it speaks of.
     #[serde(rename = "type")]
@@ -37,6 +44,9 @@ pub struct Condition {
     pub reason: String,
     /// One sentence.
     pub message: String,
+    /// The generation of the object that it speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
 }
 
 /// An Egress.
@@ -146,6 +156,11 @@ impl Pool {
     pub fn range(&self) -> Option<RangeInclusive<Ipv4Addr>> {
         let range = self.spec.ip_ranges.first()?;
         Some(range.start?..=range.end?)
+    }
+
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        find(&self.status.conditions, kind)
     }
 
     /// Whether it says that it has no address left.

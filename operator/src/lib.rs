@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod certificate;
+pub mod events;
 pub mod feed;
 pub mod lease;
 pub mod metrics;

@@ -41,6 +41,8 @@ const AT_ONCE: usize = 16;
 const BATCH: usize = 1024;
 /// A pool is written at most this often.
 const POOL_REST: Duration = Duration::from_millis(500);
+/// How often the decisions are told the time.
+const TICK: Duration = Duration::from_secs(1);
 /// Objects that may wait for another try. One that finds no place is tried again when it changes.
 const MOST_RETRIES: usize = 100_000;
 /// All objects are counted this often.
@@ -129,6 +131,9 @@ impl Reconciler {
     ) {
         let (mut under_way, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut batch = Vec::with_capacity(BATCH);
+        let begun = Instant::now();
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut counting = interval(COUNT_EVERY);
         counting.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(end);
@@ -144,6 +149,10 @@ impl Reconciler {
                 _ = counting.tick() => self.metrics.show_census(&self.control.census()),
                 Ok(()) = self.lead.changed() => self.turn(),
                 asked = asked(&mut self.duty) => self.asked(asked),
+                now = clock.tick() => {
+                    let passed = now.saturating_duration_since(begun);
+                    self.control.apply(Fact::Time(passed.as_secs()));
+                }
                 object = self.retries.next() => self.control.apply(Fact::NotWritten(object)),
                 Some((object, result)) = under_way.next(), if !under_way.is_empty() => {
                     self.finish(&object, result);
@@ -280,6 +289,17 @@ impl Reconciler {
         }
         self.metrics
             .show_waiting(self.queue.len(), self.retries.waiting());
+        if matches!(self.duty, Duty::Lead) {
+            self.warn();
+        }
+    }
+
+    /// Tells people of what is wrong with nodes.
+    fn warn(&mut self) {
+        for warning in self.control.take_warnings() {
+            warn!(node = %warning.node, reason = warning.reason, "{}", warning.message);
+            self.writer.warn(warning);
+        }
     }
 
     /// The next object that nobody is writing to, and the writing of it.

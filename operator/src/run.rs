@@ -16,6 +16,7 @@ use crate::certificate::keeper::Keeper;
 use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
 use crate::certificate::{Real, Settings};
+use crate::events;
 use crate::feed;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
@@ -43,8 +44,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let (able, is_able) = oneshot::channel();
     let (elector, lead) = Elector::new(&client, identity(args), permit, is_able, metrics.clone());
     let pulse = process.liveness.pulse("reconciler");
-    let writer = Writer::new(writing.clone());
+    let (events, happenings) = events::queue(metrics.clone());
+    let writer = Writer::new(writing.clone(), events);
     let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), ready, able, pulse);
+    let publisher = events::publish(writing.clone(), happenings, metrics.clone());
     let keeper = Keeper::new(
         Store::new(&writing, NAMESPACE),
         settings(args),
@@ -60,6 +63,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let changes = changes(&client, NAMESPACE);
     let keeping = keeper.run(changes, lead, end_of_certificates);
     tasks.spawn_to_end("webhook certificates", keeping);
+    tasks.spawn_until_shutdown("events", publisher);
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
     let reports = feed::egress_nodes(client.clone(), sink.clone());

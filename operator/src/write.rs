@@ -6,18 +6,20 @@
 
 pub use egret_crds::manager::OPERATOR as MANAGER;
 use egret_crds::{Egress, ExternalIPPool};
-use egret_domain::condition::Condition;
-use egret_domain::control::{EgressWrite, PoolWrite};
+use egret_domain::condition::{Condition, news};
+use egret_domain::control::{EgressWrite, NodeWarning, PoolWrite};
 use egret_domain::name::NodeName;
 use egret_runtime::apply::{Error, How, Part, amend, apply};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::condition::written;
+use crate::condition::{recorded, written};
+use crate::events::{Events, Happening};
 
 /// Deletion of an Egress waits until no node answers for its IP.
 pub const EGRESS_FINALIZER: &str = "egret.dev/egress-ip";
@@ -45,14 +47,16 @@ const STATUS: How = How {
 pub struct Writer {
     egresses: Api<Egress>,
     pools: Api<ExternalIPPool>,
+    events: Events,
 }
 
 impl Writer {
-    /// Writes through this client.
-    pub fn new(client: Client) -> Self {
+    /// Writes through this client; what people should hear of goes to `events`.
+    pub fn new(client: Client, events: Events) -> Self {
         Self {
             egresses: Api::all(client.clone()),
             pools: Api::all(client),
+            events,
         }
     }
 
@@ -91,7 +95,9 @@ impl Writer {
                 // An empty list is stored as none: applying it would never be done.
                 let listed = (!names.is_empty()).then(|| ("candidates", json!(names)));
                 let fields = listed.into_iter().chain([told(old, conditions, now)]);
-                own(api, current, &object([("status", object(fields))]), STATUS).await
+                own(api, current, &object([("status", object(fields))]), STATUS).await?;
+                self.tell(current, old, conditions);
+                Ok(())
             }
             EgressWrite::ClearHolder(_) => clear_holder(api, current).await,
         }
@@ -116,8 +122,52 @@ impl Writer {
                 let usage = usage.map(|usage| json!({"total": usage.total, "used": usage.used}));
                 let usage = usage.map(|usage| ("usage", usage));
                 let fields = usage.into_iter().chain([told(old, conditions, now)]);
-                own(api, current, &object([("status", object(fields))]), STATUS).await
+                own(api, current, &object([("status", object(fields))]), STATUS).await?;
+                self.tell(current, old, conditions);
+                Ok(())
             }
+        }
+    }
+
+    /// Lets people hear of something about a node.
+    pub fn warn(
+        &self,
+        NodeWarning {
+            node,
+            reason,
+            message,
+        }: NodeWarning,
+    ) {
+        let name = Some(node.as_str().to_owned());
+        let regarding = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Node".to_owned()),
+            // As kubelet does, and `kubectl describe node` expects.
+            uid: name.clone(),
+            name,
+            ..ObjectReference::default()
+        };
+        self.events.tell(Happening {
+            regarding,
+            is_good: false,
+            reason,
+            message,
+        });
+    }
+
+    /// Lets people hear of what has just been written and was not so before. After the write: else a write that fails
+    /// would be told of with each try.
+    fn tell<K>(&self, of: &K, old: Option<&[v1::Condition]>, new: &[Condition])
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        for news in news(&recorded(old.unwrap_or_default()), new) {
+            self.events.tell(Happening {
+                regarding: of.object_ref(&()),
+                is_good: news.is_good(),
+                reason: news.reason,
+                message: news.message.clone(),
+            });
         }
     }
 }

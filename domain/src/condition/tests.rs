@@ -120,3 +120,52 @@ fn types_are_spelt_as_users_know_them() {
         ]
     );
 }
+
+fn condition(kind: Type, is_true: bool, reason: &'static str, message: &str) -> Condition {
+    Condition {
+        kind,
+        is_true,
+        reason,
+        message: message.to_owned(),
+        observed_generation: 1,
+    }
+}
+
+/// The reasons that people hear of when `new` takes the place of `old`.
+fn heard(old: &[Condition], new: &[Condition]) -> Vec<&'static str> {
+    let old: Vec<_> = old.iter().map(|old| merge(&[], old.clone(), 0)).collect();
+    news(&old, new).iter().map(|news| news.reason).collect()
+}
+
+#[test]
+fn each_transition_is_heard_of_once_and_what_stays_is_not() {
+    let waits = condition(Type::Ready, false, "NotAssigned", "waiting");
+    let allocated = condition(Type::IpAllocated, true, "Allocated", "10.0.0.1 of p");
+    let assigned = condition(Type::Ready, true, "Assigned", "held");
+    let refused = [Type::IpAllocated, Type::Ready]
+        .map(|kind| condition(kind, false, "PoolExhausted", "no address"));
+    assert_eq!(
+        heard(&[], &[allocated.clone(), waits.clone()]),
+        ["Allocated"]
+    );
+    let now = [allocated.clone(), assigned.clone()];
+    assert_eq!(heard(&[allocated.clone(), waits], &now), ["Assigned"]);
+    assert_eq!(heard(&now, &now), [""; 0]);
+    assert_eq!(heard(&now, &refused), ["PoolExhausted"]);
+    let other = condition(Type::IpAllocated, true, "Allocated", "10.0.0.2 of p");
+    assert_eq!(heard(&now, &[other, assigned]), ["Allocated"]);
+}
+
+#[test]
+fn words_alone_are_no_transition() {
+    let in_use = |by: &str| condition(Type::Ready, false, "InUse", by);
+    assert_eq!(heard(&[in_use("a, b")], &[in_use("b")]), [""; 0]);
+}
+
+#[test]
+fn an_exhausted_pool_is_bad_news_and_free_addresses_are_good() {
+    assert!(!condition(Type::Exhausted, true, "NoFreeAddress", "").is_good());
+    assert!(condition(Type::Exhausted, false, "FreeAddresses", "").is_good());
+    assert!(condition(Type::Ready, true, "Assigned", "").is_good());
+    assert!(!condition(Type::IpAllocated, false, "PoolNotFound", "").is_good());
+}

@@ -3,7 +3,7 @@
 //! Owns the rule that whoever begins to decide takes over what the objects say: what it may have decided before, and did
 //! not get to write, is forgotten.
 
-use super::{Control, Dirty};
+use super::{Control, Dirty, take};
 use crate::addresses::Addresses;
 use crate::groups::Groups;
 
@@ -14,12 +14,13 @@ impl Control {
     pub(super) fn begin(&mut self) {
         self.is_synced = true;
         self.addresses = Addresses::default();
-        self.places = Places::default();
+        self.places = Places::of(self.nodes.keys());
         self.waiting = Groups::default();
         self.pools.mark_all_free();
         for entry in self.egresses.values_mut() {
             entry.grant = None;
             entry.refused = None;
+            entry.place = None;
             entry.candidates.clear();
         }
         let everybody = || self.egresses.keys().cloned().collect();
@@ -28,8 +29,7 @@ impl Control {
             places: everybody(),
             egresses: everybody(),
             pools: self.pools.names().cloned().collect(),
-            room: true,
-            ..Dirty::default()
+            ..self.unheard()
         };
     }
 
@@ -37,6 +37,14 @@ impl Control {
     /// everything.
     pub(super) fn rest(&mut self) {
         self.is_synced = false;
-        self.dirty = Dirty::default();
+        self.dirty = self.unheard();
+    }
+
+    /// What people have not been told yet, and nobody else knows of.
+    fn unheard(&mut self) -> Dirty {
+        Dirty {
+            limits: take(&mut self.dirty.limits),
+            ..Dirty::default()
+        }
     }
 }

@@ -66,6 +66,17 @@ pub enum PoolWrite {
     },
 }
 
+/// Something about a node that people should hear of. A node has no condition for it, and nothing is written to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeWarning {
+    /// The node.
+    pub node: NodeName,
+    /// One word in `CamelCase`.
+    pub reason: &'static str,
+    /// One sentence for people: what is the matter and what to do.
+    pub message: String,
+}
+
 impl Decision {
     /// The object that is written.
     pub fn object(&self) -> Object {

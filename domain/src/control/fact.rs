@@ -37,6 +37,8 @@ pub enum Fact {
     },
     /// A decision about this object could not be carried out, and it is time to try again.
     NotWritten(Object),
+    /// So many seconds have gone by since a moment of the teller's choice. Without it no node is ever stable for a while.
+    Time(u64),
     /// Everything that existed at one moment has been told, and this operator decides.
     Synced,
     /// Another operator decides from now on: this one gives no decisions before the next [`Fact::Synced`].

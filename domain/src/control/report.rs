@@ -102,8 +102,11 @@ impl Control {
 /// What the operator should own of the object, if it owns something else.
 fn own(entry: &Entry) -> Option<EgressWrite> {
     let Entry { fact, grant, .. } = entry;
-    if fact.deleting || fact.pool.is_none() {
+    if fact.deleting {
         return None;
+    }
+    if fact.pool.is_none() {
+        return leave_to_the_user(fact);
     }
     let ip = grant
         .as_ref()
@@ -112,6 +115,17 @@ fn own(entry: &Entry) -> Option<EgressWrite> {
     let finalizer = fact.has_finalizer || grant.is_some();
     let is_owned = fact.has_finalizer == finalizer && fact.owned_ip() == ip;
     (!is_owned).then_some(EgressWrite::Own { finalizer, ip })
+}
+
+/// A static Egress's address is its user's alone, or each change of it would be a conflict with the operator. Where
+/// nobody has written it but the operator (a client-side apply says the same and owns nothing), giving it up would take
+/// it away, and the API server would refuse that: it stays.
+fn leave_to_the_user(fact: &EgressFact) -> Option<EgressWrite> {
+    let is_shared = fact.ip_writer == Writer::Both;
+    (fact.is_static() && is_shared).then_some(EgressWrite::Own {
+        finalizer: false,
+        ip: None,
+    })
 }
 
 impl EgressFact {

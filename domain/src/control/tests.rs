@@ -2,6 +2,7 @@ mod allocation;
 mod census;
 mod changes;
 mod deletion;
+mod moving;
 mod overlaps;
 mod placing;
 mod property;

@@ -5,10 +5,11 @@
 
 use std::net::IpAddr;
 
-use super::{Entry, Grant, PoolFact, Why};
+use super::{Entry, Grant, NodeWarning, PoolFact, Why};
 use crate::condition::{Condition, Type};
 use crate::listing::listed;
 use crate::name::{EgressName, NodeName, PoolName};
+use crate::placement::Node;
 use crate::pool::{Usage, Yield, also_in};
 
 /// Of the users of a pool, more than this many are only counted.
@@ -151,7 +152,8 @@ pub(super) fn of_pool(
     yields: &[Yield],
     users: &[&EgressName],
 ) -> Vec<Condition> {
-    [Some(pool_ready(fact, yields, users)), usage.map(exhausted)]
+    let exhausted = usage.map(|usage| exhausted(usage, yields));
+    [Some(pool_ready(fact, yields, users)), exhausted]
         .into_iter()
         .flatten()
         .map(|verdict| verdict.at(fact.generation))
@@ -199,15 +201,23 @@ fn overlap(Yield { to, shared }: &Yield) -> Option<String> {
     ))
 }
 
-fn exhausted(usage: Usage) -> Verdict {
+fn exhausted(usage: Usage, yields: &[Yield]) -> Verdict {
     let is_true = usage.used >= usage.total;
-    let (reason, message) = if is_true {
-        (
+    let (reason, message) = match usage.total {
+        _ if !is_true => ("FreeAddresses", "there are free addresses"),
+        0 if !yields.is_empty() => (
+            "Overlaps",
+            "every address also lies in an older ExternalIPPool, which alone hands it out: add a range that no other \
+             pool has",
+        ),
+        0 => (
+            "NoUsableAddress",
+            "no address of its ranges can be handed out: add a range, or exclude less",
+        ),
+        _ => (
             "NoFreeAddress",
             "every address is in use: add a range, or delete an Egress that uses it",
-        )
-    } else {
-        ("FreeAddresses", "there are free addresses")
+        ),
     };
     Verdict {
         kind: Type::Exhausted,
@@ -215,4 +225,18 @@ fn exhausted(usage: Usage) -> Verdict {
         reason,
         message: message.to_owned(),
     }
+}
+
+/// What to say of a node whose limit cannot be read.
+pub(super) fn of_limit(node: &Node) -> Option<NodeWarning> {
+    let written = node.illegible_limit.as_ref()?;
+    Some(NodeWarning {
+        node: node.name.clone(),
+        reason: "InvalidMaxEgressIPs",
+        message: format!(
+            "annotation node.antrea.io/max-egress-ips: {written:?} is not a number from 0 to 10000: the default of {} \
+             applies until it is one",
+            node.max_egress_ips
+        ),
+    })
 }

@@ -86,7 +86,7 @@ impl Cluster {
     pub(super) fn ranked(&self, pool: &PoolName, nodes: &Selector, ip: IpAddr) -> Vec<NodeName> {
         let eligible = self.nodes.values().map(|node| &node.placement);
         let eligible = eligible.filter(|node| placement::eligible(nodes, node));
-        placement::rank(pool, ip, None, eligible, |_| true)
+        placement::rank(pool, ip, eligible)
     }
 
     /// What all Pods' traffic needs to know.

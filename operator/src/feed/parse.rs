@@ -22,7 +22,9 @@ pub(super) fn egress(object: &Egress) -> EgressFact {
         Ok(valid) => (valid.pool().cloned(), valid.spec_ip(), None),
         Err(problems) => {
             let spec = &object.spec;
-            let pool = spec.external_ip_pool.as_deref().map(PoolName::from);
+            // As with the legible: an empty name is none.
+            let pool = spec.external_ip_pool.as_deref();
+            let pool = pool.filter(|pool| !pool.is_empty()).map(PoolName::from);
             (
                 pool,
                 address(spec.egress_ip.as_deref()),

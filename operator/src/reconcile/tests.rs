@@ -13,15 +13,8 @@ use super::*;
 const LONG: Duration = Duration::from_mins(10);
 
 fn node(name: &str) -> Message {
-    Message::Fact(Fact::Node(Box::new(Node {
-        name: NodeName::from(name),
-        labels: BTreeMap::new(),
-        is_linux: true,
-        is_cordoned: false,
-        is_deleting: false,
-        max_egress_ips: 255,
-        ready_for_egress: true,
-    })))
+    let node = Node::linux(NodeName::from(name), 255);
+    Message::Fact(Fact::Node(Box::new(node)))
 }
 
 /// One node, the pool `prod`, and these Egresses, all seen.
@@ -98,6 +91,51 @@ async fn an_egress_gets_finalizer_and_ip_in_one_write_then_its_status_and_nothin
     let pool = api.object("externalippools", "prod");
     assert_eq!(pool["status"]["usage"], json!({"total": 10, "used": 1}));
     assert_eq!(pool["metadata"]["finalizers"], json!(["egret.dev/pool"]));
+}
+
+/// Also where the write has to be tried again.
+#[tokio::test(start_paused = true)]
+async fn people_hear_of_each_transition_once() {
+    let mut api = seen(&["a", "b"]).await;
+    api.serve_all(LONG).await;
+    let mut heard = api.heard();
+    heard.sort();
+    let expected = [("a", "Allocated"), ("b", "Allocated"), ("prod", "Valid")];
+    assert_eq!(
+        heard,
+        expected.map(|(name, reason)| (name.to_owned(), reason))
+    );
+    api.edit("egresses", "a", |egress| {
+        egress["metadata"]["labels"] = json!({"l": "v"});
+    })
+    .await;
+    api.serve_all(LONG).await;
+    assert_eq!(api.heard(), []);
+    api.edit("egresses", "a", |egress| {
+        egress["spec"]["bandwidth"] = json!({"rate": "fast"});
+    })
+    .await;
+    api.fail("egresses/a/status", 500, 2);
+    api.serve_all(LONG).await;
+    assert_eq!(api.heard(), [("a".to_owned(), "InvalidSpec")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_hear_of_a_node_with_an_illegible_limit() {
+    let mut api = seen(&[]).await;
+    api.serve_all(LONG).await;
+    api.heard();
+    let wrong = Node {
+        illegible_limit: Some("many".to_owned()),
+        ..Node::linux("node-1".into(), 255)
+    };
+    for _ in 0..2 {
+        let fact = Fact::Node(Box::new(wrong.clone()));
+        api.tell(Message::Fact(fact)).await;
+    }
+    api.serve_all(LONG).await;
+    let expected = ("node-1".to_owned(), "InvalidMaxEgressIPs");
+    assert_eq!(api.heard(), [expected]);
 }
 
 fn condition(object: &Value, kind: &str) -> (String, String) {

@@ -18,7 +18,8 @@ fn egress(extra: &Value) -> Egress {
 /// What is sent for one write: method and path, content type, and body.
 async fn sent(write: EgressWrite, current: Egress) -> (String, String, Value) {
     let (service, server) = pair::<Request<Body>, Response<Body>>();
-    let writer = Writer::new(Client::new(service, "default"));
+    let (events, _happenings) = crate::events::queue(crate::metrics::Metrics::default());
+    let writer = Writer::new(Client::new(service, "default"), events);
     let answer = serde_json::to_vec(&current).unwrap();
     let mut server = Box::pin(server);
     let serve = async {

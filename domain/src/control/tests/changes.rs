@@ -82,6 +82,25 @@ fn a_pooled_egress_that_becomes_static_keeps_its_ip_and_loses_the_finalizer() {
     assert_eq!(cluster.ip_of("b"), Some(ip("10.10.0.12")));
 }
 
+/// A client-side apply says the address and owns nothing of it; a server-side one owns it too.
+#[test]
+fn the_operators_ip_of_an_egress_that_becomes_static_is_left_to_the_user_who_names_it() {
+    for (writer, left) in [
+        (Writer::Operator, Writer::Operator),
+        (Writer::Both, Writer::User),
+    ] {
+        let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+        cluster.edit("a", |egress| {
+            egress.pool = None;
+            egress.ip_writer = writer;
+        });
+        let fact = cluster.world.egress("a").clone();
+        assert_eq!((fact.ip, fact.ip_writer), (Some(ip("10.10.0.11")), left));
+        assert!(!fact.has_finalizer, "{fact:?}");
+        assert_eq!(cluster.world.started().decide(), []);
+    }
+}
+
 #[test]
 fn an_egress_that_becomes_invalid_says_so_and_keeps_its_ip() {
     let mut cluster = Cluster::new(3).with([egress("a", 1)]);

@@ -75,6 +75,32 @@ fn the_younger_hands_out_what_it_does_not_share_and_only_that() {
 }
 
 #[test]
+fn a_pool_that_has_nothing_to_hand_out_does_not_say_that_all_is_in_use() {
+    let mut cluster = Cluster::new(1);
+    cluster.add_pool(PoolFact {
+        created: 1,
+        ..pool("young", &["10.10.0.12-10.10.0.15"])
+    });
+    assert_eq!(
+        cluster.pool_condition("young", Type::Exhausted).0,
+        "True Overlaps"
+    );
+    cluster.delete_pool("prod");
+    assert_eq!(
+        cluster.pool_condition("young", Type::Exhausted).0,
+        "False FreeAddresses"
+    );
+    cluster.edit_pool("young", |pool| {
+        let all = IpRange::new(ip("10.10.0.12"), ip("10.10.0.15")).unwrap();
+        respecify(pool, |spec| spec.exclude.push(all));
+    });
+    assert_eq!(
+        cluster.pool_condition("young", Type::Exhausted).0,
+        "True NoUsableAddress"
+    );
+}
+
+#[test]
 fn who_asks_the_younger_for_a_shared_address_is_told_of_the_older() {
     let mut cluster = overlapping().with([EgressFact {
         ip: Some(ip("10.10.0.16")),

@@ -136,3 +136,20 @@ fn an_agent_that_lets_go_makes_the_egress_unready() {
     cluster.edit("a", let_go);
     assert_eq!(cluster.ready("a"), "False NotAssigned");
 }
+
+#[test]
+fn a_limit_that_is_no_number_is_told_once_for_each_change() {
+    let mut cluster = Cluster::new(2);
+    let mut told = |written: Option<&str>| {
+        cluster.edit_node("node-1", |node| {
+            node.illegible_limit = written.map(str::to_owned);
+        });
+        let warnings = cluster.control.take_warnings();
+        warnings
+            .iter()
+            .filter(|warning| warning.message.contains("is not a number"))
+            .count()
+    };
+    let written = [Some("many"), Some("many"), Some("-1"), None, Some("many")];
+    assert_eq!(written.map(&mut told), [1, 0, 1, 0, 1]);
+}

@@ -197,6 +197,10 @@ fn own(egress: &mut EgressFact, finalizer: bool, ip: Option<IpAddr>) {
         (None, Writer::Both) => egress.ip_writer = Writer::User,
         (None, Writer::User) => {}
     }
+    assert!(
+        egress.ip.is_some() || egress.pool.is_some(),
+        "the API server refuses an Egress with neither: {egress:?}"
+    );
 }
 
 /// Somebody writes `spec.egressIP`.

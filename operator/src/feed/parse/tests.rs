@@ -46,6 +46,15 @@ fn an_invalid_egress_tells_its_problems_and_what_of_it_is_legible() {
     );
 }
 
+/// Else the operator would take its IP back from an Egress that has nothing else.
+#[test]
+fn a_pool_without_a_name_is_none_in_an_invalid_egress_too() {
+    let spec = json!({"appliedTo": {}, "externalIPPool": "", "egressIP": "10.10.0.11",
+        "bandwidth": {"rate": "fast"}});
+    let fact = read(&spec, &[]);
+    assert_eq!((fact.pool, fact.problems.is_some()), (None, true));
+}
+
 #[test]
 fn who_wrote_the_ip_is_read() {
     let spec = json!({"appliedTo": {}, "externalIPPool": "prod", "egressIP": "10.10.0.11"});

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tower_test::mock::{Handle, pair};
 
 use super::*;
+use crate::events::{self, Happening};
 use crate::feed::tests::told;
 
 /// The server, and an operator that talks to it.
@@ -29,6 +30,7 @@ pub(super) struct Api {
     pub(super) liveness: Liveness,
     registry: Registry,
     lead: watch::Sender<bool>,
+    happenings: mpsc::Receiver<Happening>,
 }
 
 impl Api {
@@ -47,7 +49,8 @@ impl Api {
     /// An operator that is not told to lead, and whether it could.
     pub(super) fn following() -> (Self, oneshot::Receiver<()>) {
         let (service, server) = pair();
-        let writer = Writer::new(Client::new(service, "default"));
+        let (events, happenings) = events::queue(Metrics::default());
+        let writer = Writer::new(Client::new(service, "default"), events);
         let readiness = Readiness::default();
         let (sink, messages) = mpsc::channel(64);
         let ready = readiness.wait_for("everything");
@@ -69,6 +72,7 @@ impl Api {
             liveness,
             registry,
             lead,
+            happenings,
         };
         (api, is_able)
     }
@@ -78,6 +82,14 @@ impl Api {
         self.lead.send_replace(leads);
         // It has heard of it.
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    /// What people have heard since the last call: of which object, and the reason.
+    pub(super) fn heard(&mut self) -> Vec<(String, &'static str)> {
+        let heard = std::iter::from_fn(|| self.happenings.try_recv().ok());
+        heard
+            .map(|heard| (heard.regarding.name.unwrap_or_default(), heard.reason))
+            .collect()
     }
 
     /// The same objects, seen by an operator that has just started.

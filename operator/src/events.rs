@@ -1,0 +1,143 @@
+//! Events: what people hear of an object in `kubectl describe`.
+//!
+//! Owns their form and the rule that they delay nothing: they wait in a queue of their own, and those that find no place
+//! there or cannot be written are counted and forgotten, for the object's conditions say the same. Never decides what is
+//! worth an Event.
+
+use egret_runtime::apply::within_limit;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::metrics::Metrics;
+use crate::write::MANAGER;
+
+/// Events that may wait: those of thousands of Egresses that are made at once.
+const WAITING: usize = 16 * 1024;
+/// Where the Events of objects without a namespace are.
+const NAMESPACE: &str = "default";
+/// The most that the API server takes of a message, in bytes.
+const NOTE: usize = 1024;
+
+/// Something that people should hear of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happening {
+    /// The object that it happened to.
+    pub regarding: ObjectReference,
+    /// Whether it is as it should be.
+    pub is_good: bool,
+    /// One word in `CamelCase`.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Where happenings go.
+#[derive(Debug, Clone)]
+pub struct Events {
+    waiting: mpsc::Sender<Happening>,
+    metrics: Metrics,
+}
+
+/// The queue's two ends.
+pub fn queue(metrics: Metrics) -> (Events, mpsc::Receiver<Happening>) {
+    let (waiting, happenings) = mpsc::channel(WAITING);
+    (Events { waiting, metrics }, happenings)
+}
+
+impl Events {
+    /// Lets people know, if the queue has a place.
+    pub fn tell(&self, happening: Happening) {
+        if self.waiting.try_send(happening).is_err() {
+            self.metrics.count("event", "dropped");
+        }
+    }
+}
+
+/// Writes what is told, for ever, one after the other.
+pub async fn publish(client: Client, mut happenings: mpsc::Receiver<Happening>, metrics: Metrics) {
+    let api = Api::<Event>::namespaced(client, NAMESPACE);
+    while let Some(happening) = happenings.recv().await {
+        let event = event(happening, Timestamp::now());
+        let result = within_limit(api.create(&PostParams::default(), &event)).await;
+        let outcome = match &result {
+            Ok(_) => "written",
+            Err(failure) => failure.category(),
+        };
+        metrics.count("event", outcome);
+        if let Err(failure) = result {
+            debug!(%failure, reason = event.reason, "an Event was not written");
+        }
+    }
+}
+
+fn event(happening: Happening, now: Timestamp) -> Event {
+    let Happening {
+        regarding,
+        is_good,
+        reason,
+        message,
+    } = happening;
+    let name = regarding.name.as_deref().unwrap_or_default();
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{:x}", short(name, 200), now.as_nanosecond())),
+            ..ObjectMeta::default()
+        },
+        type_: Some(if is_good { "Normal" } else { "Warning" }.to_owned()),
+        reason: Some(reason.to_owned()),
+        action: Some("Reconcile".to_owned()),
+        note: Some(short(&message, NOTE).to_owned()),
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some(MANAGER.to_owned()),
+        reporting_instance: Some(MANAGER.to_owned()),
+        regarding: Some(regarding),
+        ..Event::default()
+    }
+}
+
+/// The beginning of a text, at most so many bytes.
+fn short(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn happening(message: &str) -> Happening {
+        Happening {
+            regarding: ObjectReference {
+                name: Some("a".to_owned()),
+                ..ObjectReference::default()
+            },
+            is_good: false,
+            reason: "PoolExhausted",
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_where_the_api_server_would_refuse_it() {
+        let long = "\u{e4}".repeat(1000);
+        let event = event(happening(&long), Timestamp::UNIX_EPOCH);
+        assert_eq!(event.note.map(|note| note.len()), Some(NOTE));
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+        assert_eq!(event.reason.as_deref(), Some("PoolExhausted"));
+    }
+
+    #[test]
+    fn events_that_find_no_place_are_forgotten() {
+        let (events, mut happenings) = queue(Metrics::default());
+        for _ in 0..=WAITING {
+            events.tell(happening("m"));
+        }
+        let waiting = std::iter::from_fn(|| happenings.try_recv().ok()).count();
+        assert_eq!(waiting, WAITING);
+    }
+}
