@@ -14,6 +14,8 @@ mod cleanliness;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod leadership;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod samples;

@@ -151,7 +151,7 @@ fn binary(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// The kustomize folders there are, but those with nothing except what the lab runs itself.
 fn manifests(config: &Path) -> Result<Vec<PathBuf>> {
-    let folders = ["crd", "rbac", "webhook"].map(|part| config.join(part));
+    let folders = ["crd", "rbac", "operator", "webhook"].map(|part| config.join(part));
     let present = folders
         .into_iter()
         .filter(|one| one.join("kustomization.yaml").is_file());
