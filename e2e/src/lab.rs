@@ -16,6 +16,7 @@ use crate::patience::wait_until;
 mod fault;
 mod object;
 mod offer;
+mod replica;
 mod traffic;
 
 pub use offer::Answer;

@@ -16,6 +16,8 @@ mod cleanliness;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod leadership;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod restarts;
