@@ -41,9 +41,13 @@ pub struct Census {
 }
 
 impl Control {
-    /// Counts all objects as they are now. It takes time for each of them: to be asked for now and then.
+    /// Counts all objects as they are now; none before anything is decided on, when nothing true could be said of them. It
+    /// takes time for each of them: to be asked for now and then.
     pub fn census(&self) -> Census {
         let mut census = Census::default();
+        if !self.is_synced {
+            return census;
+        }
         for entry in self.egresses.values() {
             let conditions = verdict::of_egress(entry, self.holder(&entry.fact));
             count(&mut census.egresses, &conditions);

@@ -61,3 +61,17 @@ fn nodes_are_counted_by_whether_they_can_be_gateways() {
     let census = cluster.control.census();
     assert_eq!((census.fit_nodes, census.unfit_nodes), (2, 1));
 }
+
+#[test]
+fn nothing_is_counted_before_anything_is_decided_on() {
+    let mut cluster = Cluster::new(1).with([egress("a", 1)]);
+    let mut control = Control::default();
+    for fact in cluster.world.facts() {
+        control.apply(fact);
+    }
+    assert_eq!(control.census(), Census::default());
+    control.apply(Fact::Synced);
+    control.decide();
+    assert_eq!(control.census(), cluster.control.census());
+    assert_eq!(cluster.allocated("a"), "True Allocated");
+}
