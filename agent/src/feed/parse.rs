@@ -83,7 +83,11 @@ pub(super) fn pod_name(key: &Key) -> PodName {
     }
 }
 
-/// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own.
+/// Egret's own namespace. What is in it must reach the API server, wherever that is, for an Egress to get its IP at all:
+/// an Egress for every Pod would have it wait for itself.
+const OWN_NAMESPACE: &str = "egret-system";
+
+/// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own; one of Egret's keeps it.
 pub(super) fn pod(object: &v1::Pod) -> Fact {
     let name = pod_name(&Key::of(&object.metadata));
     let on_host = object
@@ -95,8 +99,9 @@ pub(super) fn pod(object: &v1::Pod) -> Fact {
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+    let is_own = object.metadata.namespace.as_deref() == Some(OWN_NAMESPACE);
     let addresses = addresses(object);
-    if on_host || has_ended || addresses.is_empty() {
+    if is_own || on_host || has_ended || addresses.is_empty() {
         return Fact::PodGone(name);
     }
     Fact::Pod(Pod {
@@ -175,6 +180,17 @@ mod tests {
     fn a_pod_on_the_hosts_network_is_never_selected() {
         let spec = json!({"containers": [], "hostNetwork": true});
         assert!(is_gone(&pod_fact(&spec, &json!({"podIP": "10.10.0.101"}))));
+    }
+
+    #[test]
+    fn a_pod_of_egrets_is_never_selected() {
+        let object = |namespace: &str| {
+            json!({"metadata": {"namespace": namespace, "name": "egret-operator"},
+                "spec": {"containers": []}, "status": {"podIP": "10.244.1.2"}})
+        };
+        let fact = |namespace| pod(&serde_json::from_value(object(namespace)).unwrap());
+        assert!(is_gone(&fact("egret-system")));
+        assert!(!is_gone(&fact("egret")));
     }
 
     #[test]

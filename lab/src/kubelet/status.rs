@@ -27,7 +27,7 @@ const CONDITIONS: [&str; 5] = [
 ];
 const AT_ONCE: usize = 16;
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
-const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(200);
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// One write to the API.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::driver::{Lab, assets, text};
+use super::driver::{Lab, agents, assets, deployment, eventually, text};
 
 /// A lab of a user without any privilege; when the tests have none themselves, of theirs. It ends with this value.
 struct Ordinary {
@@ -86,6 +86,49 @@ fn an_ordinary_user_has_a_lab() {
     );
     user.ok(&["net", "cut", "node-2"]);
     user.ok(&["node", "off", "node-1"]);
+    user.ok(&["down"]);
+}
+
+/// Says that it has begun, which account it has, and what it may do.
+const SCRIPT: &str = r#"echo "begun on $NODE_NAME"
+[ -s /var/run/secrets/kubernetes.io/serviceaccount/token ] && echo credentials
+grep CapEff /proc/self/status
+sleep 1000"#;
+
+const LIMITED: &str = "        securityContext: {capabilities: {drop: [ALL], add: [NET_ADMIN]}}\n";
+
+#[test]
+fn an_ordinary_user_runs_egrets_pods() {
+    let user = Ordinary::new();
+    let manifests = deployment("operator", 1, LIMITED) + &agents(LIMITED);
+    user.lab.install(SCRIPT, &manifests);
+    let folder = user.lab.folder().display().to_string();
+    let config = format!("{folder}/config");
+    user.ok(&[
+        "up",
+        "--nodes",
+        "2",
+        "--binaries",
+        &folder,
+        "--config",
+        &config,
+    ]);
+    for (process, node) in [("operator/1", "node-1"), ("agent/node-2", "node-2")] {
+        eventually("it has spoken", || {
+            user.ok(&["logs", process]).contains("CapEff")
+        });
+        let log = user.ok(&["logs", process]);
+        // NET_ADMIN is the 13th.
+        for part in [
+            &format!("begun on {node}"),
+            "credentials",
+            "0000000000001000",
+        ] {
+            assert!(log.contains(part), "{part} is not in {log}");
+        }
+    }
+    user.ok(&["node", "off", "node-1"]);
+    user.ok(&["node", "on", "node-1"]);
     user.ok(&["down"]);
 }
 
