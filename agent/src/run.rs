@@ -22,7 +22,7 @@ use crate::membership::{self, Alive, Membership};
 use crate::reconcile::{Outlets, Reconciler};
 use crate::report::NodeReport;
 use crate::status::Statuses;
-use crate::{kernel, local, report, status};
+use crate::{kernel, lease, local, report, status};
 
 /// Messages that may wait for the reconciler; who sends more waits.
 const MESSAGES: usize = 4096;
@@ -86,6 +86,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     tasks.spawn_until_shutdown("status writer", write);
     let write = report::write(client.clone(), me.clone(), args.node_address, reports);
     tasks.spawn_until_shutdown("report writer", write);
+    let renew = lease::renew(client.clone(), me.clone());
+    tasks.spawn_until_shutdown("lease", renew);
     feed_all(process, &client, &me, &sink);
     Ok(())
 }

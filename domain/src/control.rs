@@ -11,6 +11,8 @@
 mod allocation;
 mod decision;
 mod fact;
+mod liveness;
+mod overlapped;
 mod placing;
 mod pools;
 mod report;
@@ -23,7 +25,10 @@ use std::net::IpAddr;
 
 pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
+pub use self::liveness::Pulse;
 
+use self::liveness::Agents;
+use self::overlapped::Overlapped;
 use self::placing::Places;
 use self::pools::Pools;
 use self::why::{Hindrance, Why};
@@ -49,6 +54,8 @@ pub struct Control {
     waiting: Groups<Hindrance>,
     /// Egresses by `status.egressNode`.
     held: Groups<NodeName>,
+    agents: Agents,
+    overlapped: Overlapped,
     dirty: Dirty,
 }
 
@@ -85,6 +92,8 @@ struct Dirty {
     occupancy: BTreeSet<IpAddr>,
     /// Egresses whose candidates are in question.
     places: BTreeSet<EgressName>,
+    /// Whether some node may be gone, or there again.
+    agents: bool,
     /// Whether some node may have more or less room than before.
     room: bool,
     /// Egresses whose objects may say something else than they should.
@@ -113,6 +122,9 @@ impl Control {
             Fact::Node(node) => self.node_is(*node),
             Fact::NodeGone(name) => self.node_gone(&name),
             Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
+            Fact::Pulse { node, pulse } => self.pulse_is(node, pulse),
+            Fact::Missed { by, nodes } => self.missed_are(&by, &nodes),
+            Fact::Overlapped { node, egresses } => self.overlapped_are(&node, egresses),
             Fact::NotWritten(Object::Egress(name)) => {
                 self.dirty.egresses.insert(name);
             }
@@ -129,6 +141,7 @@ impl Control {
         if !self.is_synced {
             return Vec::new();
         }
+        self.judge_agents();
         self.allocate();
         self.place();
         self.report()
@@ -190,6 +203,7 @@ impl Control {
         }
         let node = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.status.node.clone());
         let (old, new) = (node(before), node(now));
+        self.is_named_anew(old.as_ref(), new.as_ref());
         self.held.exchange(old.as_ref(), new.as_ref(), name);
     }
 
@@ -262,6 +276,7 @@ impl Control {
     /// those that could or did list it.
     fn node_changed(&mut self, name: &NodeName, before: Option<&Node>) {
         if before.is_some() != self.nodes.contains_key(name) {
+            self.dirty.agents = true;
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);
             }
@@ -269,12 +284,12 @@ impl Control {
         self.eligibility_changed(name, before);
     }
 
-    /// The node that holds an Egress's IP according to its status, if there still is such a node.
+    /// The node that holds an Egress's IP according to its status, unless it is gone.
     fn holder<'a>(&self, fact: &'a EgressFact) -> Option<&'a NodeName> {
         fact.status
             .node
             .as_ref()
-            .filter(|node| self.nodes.contains_key(*node))
+            .filter(|node| self.gone(node).is_none())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
 use crate::certificate::{Real, Settings};
 use crate::feed;
+use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::write::Writer;
@@ -48,8 +49,11 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
     let changes = changes(&client, NAMESPACE);
     tasks.spawn_until_shutdown("webhook certificates", keeper.run(changes));
-    let reports = feed::egress_nodes(client.clone(), sink.clone());
+    let reported = Reported::default();
+    let reports = feed::egress_nodes(client.clone(), reported.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
+    let looks = liveness::watch_over(client.clone(), reported, sink.clone());
+    tasks.spawn_until_shutdown("liveness", looks);
     let limit = args.max_egress_ips_per_node;
     tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
     Ok(())

@@ -78,7 +78,7 @@ struct World {
     readiness: Readiness,
     statuses: Statuses,
     report: watch::Receiver<NodeReport>,
-    _alive: watch::Sender<Alive>,
+    alive: watch::Sender<Alive>,
     task: JoinHandle<()>,
 }
 
@@ -112,7 +112,7 @@ impl World {
             readiness,
             statuses,
             report: reports,
-            _alive: told,
+            alive: told,
             task,
         }
     }
@@ -427,4 +427,18 @@ async fn ipv6_elements_are_not_sent_to_a_kernel_without_a_frame_for_them() {
     world.ready().await;
     assert!(!world.has(Element::Except(v6)));
     world.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ceases_to_answer_is_news_in_the_nodes_report() {
+    let mut world = World::new(FakeKernel::default());
+    world.synced().await;
+    world.ready().await;
+    let before = world.report.borrow_and_update().clone();
+    world.alive.send_modify(|alive| {
+        alive.nodes.remove(&NodeName::from("b"));
+    });
+    let changed = world.report.wait_for(|report| *report != before);
+    let news = tokio::time::timeout(Duration::from_secs(1), changed).await;
+    assert!(news.unwrap().unwrap().misses(&"b".into()));
 }

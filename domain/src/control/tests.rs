@@ -1,6 +1,8 @@
 mod allocation;
 mod changes;
 mod deletion;
+mod liveness;
+mod overlapped;
 mod overlaps;
 mod placing;
 mod property;
