@@ -14,6 +14,8 @@ mod cleanliness;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod liveness;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod samples;
@@ -23,3 +25,5 @@ mod scale;
 mod seed;
 #[cfg(test)]
 mod selectors;
+#[cfg(test)]
+mod stolen_token;
