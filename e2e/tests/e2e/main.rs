@@ -14,6 +14,8 @@ mod cleanliness;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod least_privilege;
+#[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod restarts;
