@@ -98,9 +98,10 @@ pub(crate) enum Command {
     },
     /// Open a shell in the lab's root namespace, with KUBECONFIG set.
     Shell,
-    /// Print a log: operator, webhook, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
+    /// Print a log: operator, webhook, agent/NODE, apiserver, audit, etcd, controller-manager, ext or lab.
     ///
-    /// `webhook` is all its replicas, one after the other; `webhook/2` is one of them.
+    /// `webhook` is all its replicas, one after the other; `webhook/2` is one of them. `audit` is what the API server was
+    /// asked by Egret's accounts.
     Logs {
         /// Which.
         #[arg(default_value = "lab")]

@@ -160,7 +160,7 @@ fn every_right_is_used_and_none_is_missing() -> Result<()> {
             let used: BTreeSet<_> = requests(lab)?.iter().flat_map(used).collect();
             Ok(granted.difference(&used).cloned().collect())
         };
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         wait_until_within("every right is used", limit, unused, BTreeSet::is_empty)?;
         let requests = requests(lab)?;
         let refused: Vec<_> = requests

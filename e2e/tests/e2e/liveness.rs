@@ -136,7 +136,7 @@ fn an_api_server_that_was_away_for_longer_than_a_lease_takes_nobody_for_gone() -
         lab.wait_for_gateway("web", POOLED, "node-1")?;
         let held = lab.egress("web")?.metadata.resource_version;
         lab.stop_api()?;
-        sleep(Duration::from_secs(60));
+        sleep(Duration::from_mins(1));
         lab.start_api()?;
         sleep(Duration::from_secs(20));
         let still = lab.egress("web")?;

@@ -143,19 +143,19 @@ impl Thief<'_> {
             .kubectl(&[&args[..], &[given.status().as_str()]].concat())
             .map(drop)
     }
+}
 
-    fn may(&self, what: &str, answer: Result<(u16, String)>) -> Result<()> {
-        let (code, text) = answer?;
-        ensure!(code < 300, "{what}: {code}: {text}");
-        Ok(())
-    }
+fn may(what: &str, answer: Result<(u16, String)>) -> Result<()> {
+    let (code, text) = answer?;
+    ensure!(code < 300, "{what}: {code}: {text}");
+    Ok(())
+}
 
-    /// Refused, and for this reason.
-    fn may_not(&self, what: &str, answer: Result<(u16, String)>, why: &str) -> Result<()> {
-        let (code, text) = answer?;
-        ensure!(code == 403 && text.contains(why), "{what}: {code}: {text}");
-        Ok(())
-    }
+/// Refused, and for this reason.
+fn may_not(what: &str, answer: Result<(u16, String)>, why: &str) -> Result<()> {
+    let (code, text) = answer?;
+    ensure!(code == 403 && text.contains(why), "{what}: {code}: {text}");
+    Ok(())
 }
 
 /// A cluster with the policy, an Egress in a pool, the token of an agent on `node-1`, and one that is bound to no Pod.
@@ -209,6 +209,7 @@ fn the_token_of_a_nodes_agent_writes_about_that_node_only() -> Result<()> {
     with_thief(|thief, unbound| {
         of_its_own_node(thief)?;
         of_egresses(thief)?;
+        of_assignments(thief)?;
         of_what_is_the_operators(thief)?;
         of_other_nodes(thief)?;
         with_its_role(thief)?;
@@ -221,60 +222,45 @@ fn of_its_own_node(thief: &Thief) -> Result<()> {
     let left = conditions(&[ALLOCATED, WITHDRAWN]);
     let left = format!(r#""egressNode": null, "egressIP": null, {left}"#);
     thief.given(Given::Free)?;
-    thief.may("take what nobody holds", thief.say(&taken))?;
-    thief.may("leave it", thief.say(&left))?;
+    may("take what nobody holds", thief.say(&taken))?;
+    may("leave it", thief.say(&left))?;
     thief.given(Given::Theirs)?;
-    thief.may("take over", thief.say(&taken))?;
+    may("take over", thief.say(&taken))?;
     let again = conditions(&[ALLOCATED, &ASSIGNED.replace("\"m\"", "\"again\"")]);
-    thief.may("speak of what it holds", thief.say(&again))?;
-    thief.may(
+    may("speak of what it holds", thief.say(&again))?;
+    may(
         "make and write its own report",
         thief.apply_report("node-1"),
     )?;
-    thief.may("renew its own Lease", thief.renew_lease("node-1"))
+    may("renew its own Lease", thief.renew_lease("node-1"))
 }
 
 fn of_egresses(thief: &Thief) -> Result<()> {
     const NODE: &str = "sets egressNode to its own node only";
     const IP: &str = "sets egressIP only to spec.egressIP";
-    const SAID: &str = "changes IPAssigned only where its own node";
+    let (to_node_2, to_nobody) = (r#""egressNode": "node-2""#, r#""egressNode": null"#);
+    let wrong = r#""egressNode": "node-1", "egressIP": "10.10.0.99""#;
+    let (other_ip, no_ip) = (r#""egressIP": "10.10.0.99""#, r#""egressIP": null"#);
     let cases = [
-        (
-            "give a free IP away",
-            Given::Free,
-            r#""egressNode": "node-2""#.to_owned(),
-            NODE,
-        ),
-        (
-            "give its own away",
-            Given::Mine,
-            r#""egressNode": "node-2""#.to_owned(),
-            NODE,
-        ),
-        (
-            "clear another node",
-            Given::TheirsUnsaid,
-            r#""egressNode": null"#.to_owned(),
-            NODE,
-        ),
-        (
-            "take an IP that was not asked for",
-            Given::Free,
-            r#""egressNode": "node-1", "egressIP": "10.10.0.99""#.to_owned(),
-            IP,
-        ),
-        (
-            "change another's IP",
-            Given::Theirs,
-            r#""egressIP": "10.10.0.99""#.to_owned(),
-            IP,
-        ),
-        (
-            "clear another's IP",
-            Given::Theirs,
-            r#""egressIP": null"#.to_owned(),
-            IP,
-        ),
+        ("give a free IP away", Given::Free, to_node_2, NODE),
+        ("give its own away", Given::Mine, to_node_2, NODE),
+        ("clear another node", Given::TheirsUnsaid, to_nobody, NODE),
+        ("take an IP that was not asked for", Given::Free, wrong, IP),
+        ("change another's IP", Given::Theirs, other_ip, IP),
+        ("clear another's IP", Given::Theirs, no_ip, IP),
+    ];
+    for (what, given, status, why) in cases {
+        thief.given(given)?;
+        may_not(what, thief.say(status), why)?;
+    }
+    Ok(())
+}
+
+fn of_assignments(thief: &Thief) -> Result<()> {
+    const SAID: &str = "changes IPAssigned only where its own node";
+    const NOBODY: &str = "nothing is assigned without a node";
+    let left = r#""egressNode": null, "egressIP": null"#.to_owned();
+    let cases = [
         (
             "deny another",
             Given::Theirs,
@@ -287,16 +273,11 @@ fn of_egresses(thief: &Thief) -> Result<()> {
             conditions(&[ALLOCATED]),
             SAID,
         ),
-        (
-            "assign to nobody",
-            Given::Mine,
-            r#""egressNode": null, "egressIP": null"#.to_owned(),
-            "nothing is assigned without a node",
-        ),
+        ("assign to nobody", Given::Mine, left, NOBODY),
     ];
     for (what, given, status, why) in cases {
         thief.given(given)?;
-        thief.may_not(what, thief.say(&status), why)?;
+        may_not(what, thief.say(&status), why)?;
     }
     Ok(())
 }
@@ -324,12 +305,12 @@ fn of_what_is_the_operators(thief: &Thief) -> Result<()> {
     ];
     for (what, status, why) in cases {
         thief.given(Given::Mine)?;
-        thief.may_not(what, thief.say(&status), why)?;
+        may_not(what, thief.say(&status), why)?;
     }
     for manager in ["egret-operator", "kubectl"] {
         let path = format!("{CRD}/egresses/web/status?fieldManager={manager}");
         let answer = thief.send("PATCH", &path, MERGE, &patch(TAKE));
-        thief.may_not(
+        may_not(
             "write under another name",
             answer,
             "as field manager egret-agent",
@@ -341,12 +322,12 @@ fn of_what_is_the_operators(thief: &Thief) -> Result<()> {
 fn of_other_nodes(thief: &Thief) -> Result<()> {
     const OWN: &str = "an agent writes only the object of its own node: node-1";
     for node in ["node-2", "node-9", "egret-operator"] {
-        thief.may_not("write another node's report", thief.apply_report(node), OWN)?;
-        thief.may_not("renew another Lease", thief.renew_lease(node), OWN)?;
+        may_not("write another node's report", thief.apply_report(node), OWN)?;
+        may_not("renew another Lease", thief.renew_lease(node), OWN)?;
     }
     let status = format!("{REPORTS}/node-2/status?fieldManager=egret-agent");
     let down = r#"{"status": {"peersDown": []}}"#;
-    thief.may_not(
+    may_not(
         "speak for another",
         thief.send("PATCH", &status, MERGE, down),
         OWN,
@@ -409,7 +390,7 @@ fn with_its_role(thief: &Thief) -> Result<()> {
             "application/json"
         };
         let what = format!("{method} {path}");
-        thief.may_not(&what, thief.send(method, &path, kind, body), NO)?;
+        may_not(&what, thief.send(method, &path, kind, body), NO)?;
     }
     Ok(())
 }
@@ -417,15 +398,15 @@ fn with_its_role(thief: &Thief) -> Result<()> {
 fn of_a_token_without_a_node(thief: &Thief) -> Result<()> {
     const NO_NODE: &str = "names no";
     thief.given(Given::Free)?;
-    thief.may_not("take", thief.say(r#""egressNode": "node-1""#), NO_NODE)?;
-    thief.may_not(
+    may_not("take", thief.say(r#""egressNode": "node-1""#), NO_NODE)?;
+    may_not(
         "change nothing",
         thief.say(r#""egressNode": null"#),
         "the token names no node",
     )?;
     for node in ["node-1", "node-9"] {
-        thief.may_not("report", thief.apply_report(node), NO_NODE)?;
-        thief.may_not("renew a Lease", thief.renew_lease(node), NO_NODE)?;
+        may_not("report", thief.apply_report(node), NO_NODE)?;
+        may_not("renew a Lease", thief.renew_lease(node), NO_NODE)?;
     }
     Ok(())
 }
