@@ -2,7 +2,7 @@
 //! takes, and reports it.
 //!
 //! Owns the shells around `egret_domain::node`: facts in ([`feed`], [`local`], [`membership`]), changes out
-//! ([`kernel`]), reports out ([`status`], [`report`]); [`reconcile`] is the one loop between them. Never watches other
+//! ([`kernel`]), reports out ([`status`], [`report`], [`lease`]); [`reconcile`] is the one loop between them. Never watches other
 //! nodes' Pods, and on SIGTERM never cleans up: that is a restart.
 #![forbid(unsafe_code)]
 
@@ -10,10 +10,14 @@ pub mod announce;
 pub mod args;
 pub mod feed;
 pub mod kernel;
+pub mod lease;
 pub mod local;
 pub mod membership;
 pub mod metrics;
+mod owner;
 pub mod reconcile;
 pub mod report;
 pub mod run;
 pub mod status;
+#[cfg(test)]
+mod stored;

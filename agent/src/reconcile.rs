@@ -13,6 +13,7 @@ use egret_domain::name::EgressName;
 use egret_domain::node::{Fact, Index};
 use egret_runtime::live::Pulse;
 use egret_runtime::ready::Awaited;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
@@ -21,7 +22,7 @@ use crate::feed::{Message, Source};
 use crate::kernel::{Error, Kernel};
 use crate::membership::{Alive, Peers};
 use crate::metrics::Metrics;
-use crate::report::NodeReport;
+use crate::report::{Absences, NodeReport};
 use crate::status::Statuses;
 
 /// Without any error the kernel is compared this often: somebody may have changed it.
@@ -55,6 +56,7 @@ pub struct Reconciler<K> {
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
     compare_at: Instant,
+    absences: Absences,
     /// Whether what stands in the kernel is what was planned last, and the neighbours were told of it. Not so at the
     /// start, nor from a failure to the next full comparison.
     is_known: bool,
@@ -73,6 +75,7 @@ impl<K: Kernel> Reconciler<K> {
             awaited: Source::all(),
             ready: Some(ready),
             compare_at: Instant::now(),
+            absences: Absences::default(),
             is_known: false,
             failures: 0,
             pulse,
@@ -252,9 +255,10 @@ impl<K: Kernel> Reconciler<K> {
         }
     }
 
-    fn tell(&self, error: Option<&Error>) {
+    fn tell(&mut self, error: Option<&Error>) {
+        self.absences.set(self.index.absent(), Timestamp::now());
         let failed = error.map(|error| (error.check(), egret_runtime::describe(error)));
-        let now = NodeReport::of(&self.index, failed);
+        let now = NodeReport::of(&self.index, &self.absences, failed);
         now.show(&self.outlets.metrics);
         self.outlets.report.send_if_modified(|report| {
             let is_news = *report != now;

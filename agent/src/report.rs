@@ -1,9 +1,9 @@
 //! The node's report on itself: its `EgressNode` object.
 //!
 //! Owns what stands there and how often it is written: only news, and not more than once in a while. Never reports on
-//! other nodes' behalf.
+//! other nodes' behalf: of them it only says whether their agents answer this one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,20 +13,44 @@ use egret_domain::net::Cidr;
 use egret_domain::node::Index;
 use egret_runtime::apply::{How, Part, apply, within_limit};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::kernel::{Error, links};
 use crate::metrics::Metrics;
+use crate::owner;
 
 const MANAGER: &str = "egret-agent";
 /// News are written at most this often.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// Without news the report is looked at this often: it may have been deleted, with its Node or by hand.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Of the networks that a node is in, more are not reported.
 const MOST_SUBNETS: usize = 64;
+/// Of the nodes that do not answer, more are not reported: every other node reports them too.
+const MOST_DOWN: usize = 256;
+
+/// The nodes whose agents do not answer, and since when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Absences(BTreeMap<NodeName, Timestamp>);
+
+impl Absences {
+    /// These are absent now; one that was before still is.
+    pub fn set(&mut self, absent: BTreeSet<NodeName>, now: Timestamp) {
+        let before = std::mem::take(&mut self.0);
+        self.0 = absent
+            .into_iter()
+            .map(|node| {
+                let since = before.get(&node).copied().unwrap_or(now);
+                (node, since)
+            })
+            .collect();
+    }
+}
 
 /// What a node reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +58,7 @@ pub struct NodeReport {
     held: BTreeSet<IpAddr>,
     pods: usize,
     overlapped: BTreeSet<EgressName>,
+    down: Absences,
     /// The check that failed, and what to do.
     failed: Option<(&'static str, String)>,
     /// Whether there is anything to report yet.
@@ -41,15 +66,21 @@ pub struct NodeReport {
 }
 
 impl NodeReport {
-    /// What the index says, and what failed.
-    pub fn of(index: &Index, failed: Option<(&'static str, String)>) -> Self {
+    /// What the index says, who is absent, and what failed.
+    pub fn of(index: &Index, down: &Absences, failed: Option<(&'static str, String)>) -> Self {
         Self {
             held: index.held(),
             pods: index.pods_served(),
             overlapped: index.overlapped(),
+            down: down.clone(),
             failed,
             is_known: true,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn misses(&self, node: &NodeName) -> bool {
+        self.down.0.contains_key(node)
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -69,11 +100,10 @@ pub async fn write(
     mut reports: watch::Receiver<NodeReport>,
     metrics: Metrics,
 ) {
-    let api: Api<EgressNode> = Api::all(client);
-    while reports.changed().await.is_ok() {
+    while !matches!(timeout(LOOK_EVERY, reports.changed()).await, Ok(Err(_))) {
         loop {
             let report = reports.borrow_and_update().clone();
-            if !report.is_known || try_write(&api, &me, address, &report, &metrics).await {
+            if !report.is_known || try_write(&client, &me, address, &report, &metrics).await {
                 break;
             }
             sleep(WRITE_EVERY).await;
@@ -83,13 +113,14 @@ pub async fn write(
 }
 
 async fn try_write(
-    api: &Api<EgressNode>,
+    client: &Client,
     me: &NodeName,
     address: IpAddr,
     report: &NodeReport,
     metrics: &Metrics,
 ) -> bool {
-    let result = write_once(api, me, address, report).await;
+    let network = network().await;
+    let result = write_once(client, me, address, &network, report).await;
     metrics.count_write("node_report", &result);
     match result {
         Ok(()) => true,
@@ -104,11 +135,13 @@ async fn try_write(
 }
 
 async fn write_once(
-    api: &Api<EgressNode>,
+    client: &Client,
     me: &NodeName,
     address: IpAddr,
+    network: &Network,
     report: &NodeReport,
 ) -> Result<(), egret_runtime::apply::Error> {
+    let api: Api<EgressNode> = Api::all(client.clone());
     let how = |part| How {
         manager: MANAGER,
         part,
@@ -116,65 +149,101 @@ async fn write_once(
         if_unchanged: false,
     };
     let name = me.as_str();
-    let found = within_limit(api.get_opt(name)).await?;
-    let object = match found {
-        Some(object) => Some(object),
-        None => apply(api, name, None, &json!({}), how(Part::Object)).await?,
-    };
-    let subnets = subnets().await;
-    let wanted = wanted(object.as_ref(), address, &subnets, report, Timestamp::now());
-    apply(api, name, object.as_ref(), &wanted, how(Part::Status))
+    let mut object = within_limit(api.get_opt(name)).await?;
+    if object.is_none() {
+        let owner = owner::of_what_this_node_makes(client, me).await?;
+        let new = json!({"metadata": {"ownerReferences": owner}});
+        object = apply(&api, name, None, &new, how(Part::Object)).await?;
+    }
+    let wanted = wanted(object.as_ref(), address, network, report, Timestamp::now());
+    apply(&api, name, object.as_ref(), &wanted, how(Part::Status))
         .await
         .map(drop)
 }
 
-/// The networks that this node is in, as texts.
-async fn subnets() -> Vec<String> {
-    match try_subnets().await {
-        Ok(subnets) => {
-            let shown = subnets.iter().take(MOST_SUBNETS);
-            shown.map(ToString::to_string).collect()
-        }
-        Err(error) => {
-            warn!(
-                error = egret_runtime::describe(&error),
-                "cannot tell which networks this node is in"
-            );
-            Vec::new()
-        }
-    }
+/// What the kernel says of this node's networks.
+#[derive(Debug, Default)]
+struct Network {
+    /// Those that it is in.
+    subnets: BTreeSet<Cidr>,
+    /// The tunnel's MTU in bytes.
+    mtu: Option<u32>,
 }
 
-async fn try_subnets() -> Result<BTreeSet<Cidr>, Error> {
+async fn network() -> Network {
+    try_network().await.unwrap_or_else(|error| {
+        warn!(
+            error = egret_runtime::describe(&error),
+            "cannot tell which networks this node is in"
+        );
+        Network::default()
+    })
+}
+
+async fn try_network() -> Result<Network, Error> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Socket)?;
     let connection = tokio::spawn(connection);
-    let subnets = links::subnets(&handle).await;
+    let read = async {
+        Ok(Network {
+            subnets: links::subnets(&handle).await?,
+            mtu: links::mtu_of_tunnel(&handle).await?,
+        })
+    };
+    let network = read.await;
     connection.abort();
-    subnets
+    network
 }
 
 fn wanted(
     object: Option<&EgressNode>,
     address: IpAddr,
-    subnets: &[String],
+    network: &Network,
     report: &NodeReport,
     now: Timestamp,
 ) -> Value {
     let failed = report.failed.iter();
-    let failed: Vec<_> = failed
-        .map(|(name, message)| json!({"name": name, "message": message}))
+    let down = report.down.0.iter().take(MOST_DOWN);
+    let always = [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("tunnelAddress", json!(address.to_string())),
+        ("egressIPCount", json!(report.held.len())),
+        ("pods", json!(report.pods)),
+        ("conditions", json!([ready(object, report, now)])),
+    ];
+    let mtu = network.mtu.map(|mtu| ("mtu", json!(mtu)));
+    let lists = [
+        ("subnets", texts(network.subnets.iter().take(MOST_SUBNETS))),
+        ("egressIPs", texts(&report.held)),
+        ("overlapped", texts(&report.overlapped)),
+        (
+            "failedChecks",
+            failed
+                .map(|(name, message)| json!({"name": name, "message": message}))
+                .collect(),
+        ),
+        (
+            "peersDown",
+            down.map(|(node, since)| json!({"node": node.as_str(), "since": Time(*since)}))
+                .collect(),
+        ),
+    ];
+    // An empty list is read back as none: writing it would never be done.
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    let lists = lists.map(|(field, list)| (field, json!(list)));
+    let status: Map<_, _> = always
+        .into_iter()
+        .chain(mtu)
+        .chain(lists)
+        .map(|(field, value)| (field.to_owned(), value))
         .collect();
-    json!({"status": {
-        "version": env!("CARGO_PKG_VERSION"),
-        "tunnelAddress": address.to_string(),
-        "subnets": subnets,
-        "egressIPs": report.held.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "egressIPCount": report.held.len(),
-        "pods": report.pods,
-        "overlapped": report.overlapped.iter().map(EgressName::as_str).collect::<Vec<_>>(),
-        "failedChecks": failed,
-        "conditions": [ready(object, report, now)],
-    }})
+    json!({ "status": status })
+}
+
+fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<Value> {
+    items
+        .into_iter()
+        .map(|item| json!(item.to_string()))
+        .collect()
 }
 
 fn ready(object: Option<&EgressNode>, report: &NodeReport, now: Timestamp) -> Value {
@@ -201,6 +270,9 @@ fn ready(object: Option<&EgressNode>, report: &NodeReport, now: Timestamp) -> Va
         "status": status,
         "reason": reason,
         "message": message,
-        "lastTransitionTime": since.to_string(),
+        "lastTransitionTime": Time(since),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::reconcile::{Outlets, Reconciler};
 use crate::report::NodeReport;
 use crate::status::Statuses;
-use crate::{kernel, local, report, status};
+use crate::{kernel, lease, local, report, status};
 
 /// Messages that may wait for the reconciler; who sends more waits.
 const MESSAGES: usize = 4096;
@@ -97,6 +97,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         metrics,
     );
     tasks.spawn_until_shutdown("report writer", write);
+    let renew = lease::renew(client.clone(), me.clone());
+    tasks.spawn_until_shutdown("lease", renew);
     feed_all(process, &client, &me, &sink);
     Ok(())
 }

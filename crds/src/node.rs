@@ -29,6 +29,8 @@ use serde::{Deserialize, Serialize};
         "description": "Egress IPs held."}"#,
     printcolumn = r#"{"name": "Pods", "type": "integer", "jsonPath": ".status.pods",
         "description": "Pods served."}"#,
+    printcolumn = r#"{"name": "Version", "type": "string", "jsonPath": ".status.version",
+        "description": "The agent's version."}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 pub struct EgressNodeFields {}

@@ -13,7 +13,9 @@ mod beginning;
 mod census;
 mod decision;
 mod fact;
+mod liveness;
 mod moving;
+mod overlapped;
 mod placing;
 mod pools;
 mod report;
@@ -27,7 +29,10 @@ use std::net::IpAddr;
 pub use self::census::{Census, Counts, State};
 pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
+pub use self::liveness::Pulse;
 
+use self::liveness::Agents;
+use self::overlapped::Overlapped;
 use self::placing::Places;
 use self::pools::Pools;
 use self::why::{Hindrance, Why};
@@ -53,6 +58,8 @@ pub struct Control {
     waiting: Groups<Hindrance>,
     /// Egresses by `status.egressNode`.
     held: Groups<NodeName>,
+    agents: Agents,
+    overlapped: Overlapped,
     dirty: Dirty,
 }
 
@@ -91,6 +98,8 @@ struct Dirty {
     occupancy: BTreeSet<IpAddr>,
     /// Egresses whose candidates are in question.
     places: BTreeSet<EgressName>,
+    /// Whether some node may be gone, or there again.
+    agents: bool,
     /// Egresses whose objects may say something else than they should.
     egresses: BTreeSet<EgressName>,
     /// The same for pools.
@@ -119,6 +128,9 @@ impl Control {
             Fact::Node(node) => self.node_is(*node),
             Fact::NodeGone(name) => self.node_gone(&name),
             Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
+            Fact::Pulse { node, pulse } => self.pulse_is(node, pulse),
+            Fact::Missed { by, nodes } => self.missed_are(&by, &nodes),
+            Fact::Overlapped { node, egresses } => self.overlapped_are(&node, egresses),
             Fact::NotWritten(Object::Egress(name)) => {
                 self.dirty.egresses.insert(name);
             }
@@ -138,6 +150,7 @@ impl Control {
             self.rest();
             return Vec::new();
         }
+        self.judge_agents();
         self.allocate();
         self.place();
         self.report()
@@ -210,6 +223,7 @@ impl Control {
         }
         let node = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.status.node.clone());
         let (old, new) = (node(before), node(now));
+        self.is_named_anew(old.as_ref(), new.as_ref());
         self.held.exchange(old.as_ref(), new.as_ref(), name);
     }
 
@@ -289,6 +303,7 @@ impl Control {
             self.dirty.limits.insert(name.clone());
         }
         if before.is_some() != self.nodes.contains_key(name) {
+            self.dirty.agents = true;
             for egress in self.held.of(name) {
                 self.dirty.everything_of(egress);
             }
@@ -296,12 +311,12 @@ impl Control {
         self.eligibility_changed(name, before);
     }
 
-    /// The node that holds an Egress's IP according to its status, if there still is such a node.
+    /// The node that holds an Egress's IP according to its status, unless it is gone.
     fn holder<'a>(&self, fact: &'a EgressFact) -> Option<&'a NodeName> {
         fact.status
             .node
             .as_ref()
-            .filter(|node| self.nodes.contains_key(*node))
+            .filter(|node| self.gone(node).is_none())
     }
 }
 

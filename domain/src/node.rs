@@ -187,6 +187,14 @@ impl Index {
         self.selection.overlapped()
     }
 
+    /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
+    pub fn absent(&self) -> BTreeSet<NodeName> {
+        let peers = self.cluster.addresses(&self.me).into_keys();
+        peers
+            .filter(|peer| !self.membership.is_alive(peer))
+            .collect()
+    }
+
     /// The nodes to gossip with, and their addresses.
     pub fn peers(&self) -> BTreeMap<NodeName, IpAddr> {
         self.cluster.addresses(&self.me)

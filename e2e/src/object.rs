@@ -190,13 +190,24 @@ pub struct EgressNode {
 
 /// What is so.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EgressNodeStatus {
     /// How many of its Pods leave with an egress IP.
     #[serde(default)]
     pub pods: usize,
+    /// The nodes that it does not hear.
+    #[serde(default)]
+    pub peers_down: Vec<PeerDown>,
     /// Why it is so.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+}
+
+/// A node that is not heard.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PeerDown {
+    /// It.
+    pub node: String,
 }
 
 impl EgressNode {

@@ -98,10 +98,10 @@ pub(crate) enum Command {
     },
     /// Open a shell in the lab's root namespace, with KUBECONFIG set.
     Shell,
-    /// Print a log: operator, webhook, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
+    /// Print a log: operator, webhook, agent/NODE, apiserver, audit, etcd, controller-manager, ext or lab.
     ///
     /// `operator` and `webhook` are all their replicas, one after the other; `webhook/2` is one of them. A log goes on when
-    /// a Pod is replaced.
+    /// a Pod is replaced. `audit` is what the API server was asked by Egret's accounts.
     Logs {
         /// Which.
         #[arg(default_value = "lab")]

@@ -1,8 +1,10 @@
 //! The real control plane: etcd, kube-apiserver and kube-controller-manager in the root namespace.
 //!
-//! Owns their command lines and the wait until the API answers. Plays nothing itself.
+//! Owns their command lines, what the API server writes into its audit log, and the wait until it answers. Plays nothing
+//! itself.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::Client;
@@ -10,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::time::error::Elapsed;
 
 use crate::credentials::{ADMIN, Credentials};
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::netns::Netns;
 use crate::process::Launch;
 use crate::spec::LabSpec;
@@ -30,6 +32,17 @@ const CONTROLLERS: &str = "namespace-controller,serviceaccount-controller,\
 root-ca-certificate-publisher-controller,garbage-collector-controller,pod-garbage-collector-controller,\
 deployment-controller,replicaset-controller,daemonset-controller,endpointslice-controller,\
 endpoints-controller,node-lifecycle-controller,taint-eviction-controller,disruption-controller";
+
+/// Every request of Egret's accounts and its outcome, without its content: `hack/lab logs audit`.
+const AUDIT_POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: ["system:serviceaccounts:egret-system"]
+- level: None
+"#;
 
 /// Why the API cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +98,23 @@ pub fn etcd(spec: &LabSpec, home: &Home) -> Launch {
     launch(spec, home, "etcd", "etcd", args)
 }
 
-/// The API server: RBAC, static tokens, aggregator routing for webhooks.
-pub fn apiserver(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
+/// Writes down what the API server is to write into its audit log.
+pub fn audit_policy(home: &Home) -> Result<PathBuf, HomeError> {
+    home.write_secret("audit-policy.yaml", AUDIT_POLICY.as_bytes())
+}
+
+/// The API server: RBAC, static tokens, aggregator routing for webhooks, an audit log of bounded size.
+pub fn apiserver(
+    spec: &LabSpec,
+    home: &Home,
+    credentials: &Credentials,
+    audit_policy: &Path,
+) -> Launch {
     let mut args = words(
         "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=0.0.0.0 \
          --authorization-mode=RBAC --allow-privileged=true --enable-aggregator-routing=true \
          --service-account-issuer=https://kubernetes.default.svc --profiling=false \
-         --shutdown-delay-duration=0s",
+         --shutdown-delay-duration=0s --audit-log-maxsize=50 --audit-log-maxbackup=1",
     );
     args.extend([
         option("advertise-address", API_ADDRESS.to_string()),
@@ -102,6 +125,8 @@ pub fn apiserver(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Laun
         option("tls-private-key-file", &credentials.server_key),
         option("service-account-key-file", &credentials.account_public_key),
         option("service-account-signing-key-file", &credentials.account_key),
+        option("audit-policy-file", audit_policy),
+        option("audit-log-path", home.log("audit")),
         option("cert-dir", home.folder().join("secrets")),
     ]);
     launch(spec, home, "apiserver", "kube-apiserver", args)

@@ -128,10 +128,12 @@ async fn abandoned() -> io::Error {
 async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     let spec = Arc::new(home.read_spec()?);
     let credentials = Credentials::make(home)?;
+    let audit = control_plane::audit_policy(home)?;
     // The API server listens on the bridge's address from the start.
     underlay::lay(&spec).await?;
     let etcd = Process::keep(control_plane::etcd(&spec, home));
-    let apiserver = Process::keep(control_plane::apiserver(&spec, home, &credentials));
+    let apiserver = control_plane::apiserver(&spec, home, &credentials, &audit);
+    let apiserver = Process::keep(apiserver);
     let client = control_plane::client(home).await?;
     let outside = async {
         network(&spec).await?;

@@ -21,11 +21,15 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::liveness::Reported;
+
 /// What is told to the reconciler.
 #[derive(Debug)]
 pub enum Message {
     /// Something is so.
     Fact(Fact),
+    /// Several things are so, by one object.
+    Facts(Vec<Fact>),
     /// An Egress is so; with the object, for writing it.
     Egress(Fact, Arc<Egress>),
     /// The same for a pool.
@@ -56,7 +60,7 @@ pub type Sink = mpsc::Sender<Message>;
 
 /// Follows the Egresses, for ever.
 pub async fn egresses(client: Client, sink: Sink) {
-    let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
+    let gone = |key: &Key| Message::Fact(Fact::EgressGone(key.name.as_str().into()));
     let malformed = |_: &Key, object: &Value, error: &str| Some(malformed_egress(object, error));
     follow(client, Source::Egresses, sink, egress, gone, malformed).await;
 }
@@ -78,7 +82,7 @@ fn malformed_egress(object: &Value, error: &str) -> Message {
 
 /// Follows the pools, for ever.
 pub async fn pools(client: Client, sink: Sink) {
-    let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
+    let gone = |key: &Key| Message::Fact(Fact::PoolGone(key.name.as_str().into()));
     let malformed = |key: &Key, _: &Value, _: &str| {
         let fact = Fact::PoolUnreadable(key.name.as_str().into());
         Some(Message::Fact(fact))
@@ -97,21 +101,21 @@ pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
         let node = cluster::node(&node, max_egress_ips.into());
         Message::Fact(Fact::Node(Box::new(node)))
     };
-    let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
+    let gone = |key: &Key| Message::Fact(Fact::NodeGone(key.name.as_str().into()));
     follow(client, Source::Nodes, sink, told, gone, |_, _, _| None).await;
 }
 
 /// Follows what agents report of their nodes, for ever.
-pub async fn egress_nodes(client: Client, sink: Sink) {
-    let fitness = |name: &str, is_fit| Fact::NodeFitness {
-        node: name.into(),
-        is_fit,
-    };
+pub async fn egress_nodes(client: Client, reported: Reported, sink: Sink) {
     let told = |report: EgressNode| {
         let name = report.metadata.name.as_deref().unwrap_or_default();
-        Message::Fact(fitness(name, parse::is_fit(&report)))
+        reported.note(&name.into(), report.status.as_ref());
+        Message::Facts(parse::report(name, report.status.as_ref()))
     };
-    let gone = |key: &Key| fitness(&key.name, true);
+    let gone = |key: &Key| {
+        reported.note(&key.name.as_str().into(), None);
+        Message::Facts(parse::report(&key.name, None))
+    };
     follow(client, Source::EgressNodes, sink, told, gone, |_, _, _| {
         None
     })
@@ -125,7 +129,7 @@ async fn follow<K>(
     source: Source,
     sink: Sink,
     told: impl Fn(K) -> Message,
-    gone: impl Fn(&Key) -> Fact,
+    gone: impl Fn(&Key) -> Message,
     malformed: impl Fn(&Key, &Value, &str) -> Option<Message>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -135,7 +139,7 @@ async fn follow<K>(
     while let Some(event) = events.next().await {
         let message = match event {
             Event::Applied(object) => Some(told(object)),
-            Event::Deleted(key) => Some(Message::Fact(gone(&key))),
+            Event::Deleted(key) => Some(gone(&key)),
             Event::Undecodable { key, error, object } => {
                 warn!(?source, object = %key, error, "cannot be read: left as it was known before");
                 malformed(&key, &object, &error)

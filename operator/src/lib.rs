@@ -3,8 +3,9 @@
 //! Owns reading objects into facts and carrying decisions out. Never decides who gets which egress IP or which node may
 //! hold it. It may be killed at any moment: everything it knows is in the objects.
 //!
-//! Start reading at [`run`]; facts come from [`feed`], decisions leave through [`write`], and [`reconcile`] is between.
-//! Both only write in the replica that leads: [`lease`]. Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration.
+//! Start reading at [`run`]; facts come from [`feed`] and [`liveness`], decisions leave through [`write`], and
+//! [`reconcile`] is between. All writes are those of the replica that leads: [`lease`]. Beside this, and without a word to
+//! it, [`certificate`] keeps the webhook's certificates and registration.
 #![forbid(unsafe_code)]
 
 pub mod args;
@@ -12,6 +13,7 @@ pub mod certificate;
 pub mod events;
 pub mod feed;
 pub mod lease;
+pub mod liveness;
 pub mod metrics;
 pub mod reconcile;
 pub mod run;

@@ -212,6 +212,7 @@ impl Reconciler {
                 self.forget_gone(&fact);
                 self.control.apply(fact);
             }
+            Message::Facts(facts) => facts.into_iter().for_each(|fact| self.control.apply(fact)),
             Message::Egress(fact, egress) => {
                 let name = EgressName::from(egress.metadata.name.as_deref().unwrap_or_default());
                 if let Duty::CatchUp(catching_up) = &mut self.duty {
@@ -414,7 +415,9 @@ fn tell(egress: &Egress, write: &EgressWrite) {
         EgressWrite::Own { ip: Some(ip), .. } => info!(egress, %ip, "egress IP given"),
         EgressWrite::Own { ip: None, .. } => info!(egress, "egress IP left to the user"),
         EgressWrite::Release => info!(egress, "no node answers for the egress IP: let go"),
-        EgressWrite::ClearHolder(node) => info!(egress, %node, "the holder is gone"),
+        EgressWrite::ClearHolder { node, because } => {
+            info!(egress, %node, reason = because.reason, "the holder is gone");
+        }
         EgressWrite::Status { .. } => debug!(egress, ?write, "status written"),
     }
 }
@@ -459,7 +462,7 @@ fn egress_write(write: &EgressWrite) -> &'static str {
         EgressWrite::Own { .. } => "egress_own",
         EgressWrite::Release => "egress_release",
         EgressWrite::Status { .. } => "egress_status",
-        EgressWrite::ClearHolder(_) => "egress_clear_holder",
+        EgressWrite::ClearHolder { .. } => "egress_clear_holder",
     }
 }
 

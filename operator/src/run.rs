@@ -19,6 +19,7 @@ use crate::certificate::{Real, Settings};
 use crate::events;
 use crate::feed;
 use crate::lease::Elector;
+use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::Reconciler;
 use crate::write::Writer;
@@ -66,8 +67,11 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("events", publisher);
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
     tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
-    let reports = feed::egress_nodes(client.clone(), sink.clone());
+    let reported = Reported::default();
+    let reports = feed::egress_nodes(client.clone(), reported.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
+    let looks = liveness::watch_over(client.clone(), reported, sink.clone());
+    tasks.spawn_until_shutdown("liveness", looks);
     let limit = args.max_egress_ips_per_node;
     tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
     Ok(())

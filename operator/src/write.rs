@@ -99,7 +99,9 @@ impl Writer {
                 self.tell(current, old, conditions);
                 Ok(())
             }
-            EgressWrite::ClearHolder(_) => clear_holder(api, current).await,
+            EgressWrite::ClearHolder { because, .. } => {
+                clear_holder(api, current, because, now).await
+            }
         }
     }
 
@@ -213,12 +215,19 @@ where
 }
 
 /// Clears what agents have written of a holder: it is not there to do so.
-async fn clear_holder(api: &Api<Egress>, current: &Egress) -> Result<(), Error> {
-    let conditions = current.status.iter().flat_map(|status| &status.conditions);
-    let others: Vec<_> = conditions
-        .filter(|condition| condition.type_ != "IPAssigned")
-        .collect();
-    let patch = json!({"status": {"egressNode": null, "egressIP": null, "conditions": others}});
+async fn clear_holder(
+    api: &Api<Egress>,
+    current: &Egress,
+    because: &Condition,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let before = current.status.as_ref().map(|status| &status.conditions);
+    let before = before.map_or(&[][..], Vec::as_slice);
+    let others = before.iter();
+    let others = others.filter(|condition| condition.type_ != because.kind.as_str());
+    let said = written(before, std::slice::from_ref(because), now);
+    let conditions: Vec<_> = others.chain(&said).collect();
+    let patch = json!({"status": {"egressNode": null, "egressIP": null, "conditions": conditions}});
     amend(api, current, &patch, MANAGER, Part::Status).await
 }
 

@@ -175,6 +175,12 @@ pub(crate) async fn subnets(handle: &Handle) -> Result<BTreeSet<Cidr>, Error> {
         .collect())
 }
 
+/// The MTU of the tunnel's link, while there is one.
+pub(crate) async fn mtu_of_tunnel(handle: &Handle) -> Result<Option<u32>, Error> {
+    let link = find(handle, TUNNEL).await?;
+    Ok(link.as_ref().and_then(mtu_of))
+}
+
 fn subnet(ip: IpAddr, prefix: u8) -> Option<Cidr> {
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

@@ -82,7 +82,7 @@ struct World {
     report: watch::Receiver<NodeReport>,
     registry: Registry,
     liveness: Liveness,
-    _alive: watch::Sender<Alive>,
+    alive: watch::Sender<Alive>,
     task: JoinHandle<()>,
 }
 
@@ -122,7 +122,7 @@ impl World {
             report: reports,
             registry,
             liveness,
-            _alive: told,
+            alive: told,
             task,
         }
     }
@@ -494,4 +494,18 @@ async fn ipv6_elements_are_not_sent_to_a_kernel_without_a_frame_for_them() {
     world.ready().await;
     assert!(!world.has(Element::Except(v6)));
     world.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ceases_to_answer_is_news_in_the_nodes_report() {
+    let mut world = World::new(FakeKernel::default());
+    world.synced().await;
+    world.ready().await;
+    let before = world.report.borrow_and_update().clone();
+    world.alive.send_modify(|alive| {
+        alive.nodes.remove(&NodeName::from("b"));
+    });
+    let changed = world.report.wait_for(|report| *report != before);
+    let news = tokio::time::timeout(Duration::from_secs(1), changed).await;
+    assert!(news.unwrap().unwrap().misses(&"b".into()));
 }

@@ -29,6 +29,7 @@ impl Control {
             places: everybody(),
             egresses: everybody(),
             pools: self.pools.names().cloned().collect(),
+            agents: true,
             ..self.unheard()
         };
     }

@@ -49,7 +49,7 @@ impl Control {
             return census;
         }
         for entry in self.egresses.values() {
-            let conditions = verdict::of_egress(entry, self.holder(&entry.fact));
+            let conditions = self.conditions(entry);
             count(&mut census.egresses, &conditions);
             census.allocated += i64::from(entry.grant.is_some());
         }

@@ -46,8 +46,13 @@ pub enum EgressWrite {
         /// The operator's conditions.
         conditions: Vec<Condition>,
     },
-    /// This holder in the status is gone from the cluster: the status names none, unless another has come meanwhile.
-    ClearHolder(NodeName),
+    /// The holder in the status is gone: the status names none, unless another has come meanwhile.
+    ClearHolder {
+        /// It.
+        node: NodeName,
+        /// What is said of the assignment instead, and why.
+        because: Condition,
+    },
 }
 
 /// One thing to write to a pool.

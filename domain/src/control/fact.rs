@@ -2,10 +2,11 @@
 //!
 //! Owns the values that stand for objects as they were last seen. Never interprets more than one object.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Object;
 use super::verdict::allocated;
+use super::{Object, Pulse};
 use crate::condition::{Recorded, Type};
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::placement::Node;
@@ -34,6 +35,27 @@ pub enum Fact {
         node: NodeName,
         /// Whether it can.
         is_fit: bool,
+    },
+    /// An agent gives signs of life, has ceased to, or (`None`) has never given any.
+    Pulse {
+        /// Its node.
+        node: NodeName,
+        /// Whether it does.
+        pulse: Option<Pulse>,
+    },
+    /// The nodes of which an agent has not heard for longer than a lease, all of them.
+    Missed {
+        /// The node that reports it.
+        by: NodeName,
+        /// They.
+        nodes: BTreeSet<NodeName>,
+    },
+    /// The Egresses that select a Pod of a node which uses another one, all of them.
+    Overlapped {
+        /// The node.
+        node: NodeName,
+        /// They.
+        egresses: BTreeSet<EgressName>,
     },
     /// A decision about this object could not be carried out, and it is time to try again.
     NotWritten(Object),

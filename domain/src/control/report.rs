@@ -3,6 +3,7 @@
 //! Owns the comparison of what the objects should say with what they say. Never gives a decision that would change
 //! nothing.
 
+use super::liveness::lose;
 use super::{Control, Decision, EgressFact, EgressWrite, Entry, PoolWrite, Writer, take, verdict};
 use crate::condition::{Condition, Recorded, Type};
 use crate::name::{EgressName, PoolName};
@@ -48,15 +49,22 @@ impl Control {
             .collect()
     }
 
+    /// What an Egress's conditions should be.
+    pub(super) fn conditions(&self, entry: &Entry) -> Vec<Condition> {
+        let fact = &entry.fact;
+        let overlapped: Vec<_> = self.overlapped.nodes_of(&fact.name).collect();
+        verdict::of_egress(entry, self.holder(fact), &overlapped)
+    }
+
     fn status(&self, entry: &Entry) -> Option<EgressWrite> {
         let Entry {
             fact, candidates, ..
         } = entry;
-        let conditions = verdict::of_egress(entry, self.holder(fact));
-        let is_unwanted = !conditions
-            .iter()
-            .any(|wanted| wanted.kind == Type::IpAllocated);
-        let is_left = is_unwanted && fact.status.condition(Type::IpAllocated).is_some();
+        let conditions = self.conditions(entry);
+        let is_left = [Type::IpAllocated, Type::Overlapped]
+            .into_iter()
+            .filter(|kind| fact.status.condition(*kind).is_some())
+            .any(|kind| conditions.iter().all(|wanted| wanted.kind != kind));
         let is_said = fact.status.candidates == *candidates
             && !is_left
             && say(&fact.status.conditions, &conditions);
@@ -67,12 +75,9 @@ impl Control {
     }
 
     fn clear_holder(&self, fact: &EgressFact) -> Option<EgressWrite> {
-        let node = fact
-            .status
-            .node
-            .as_ref()
-            .filter(|node| !self.nodes.contains_key(*node))?;
-        Some(EgressWrite::ClearHolder(node.clone()))
+        let node = fact.status.node.clone()?;
+        let because = lose(fact, &node, self.gone(&node)?);
+        Some(EgressWrite::ClearHolder { node, because })
     }
 
     /// What to write to a pool as things are now, in this order; nothing that [`Control::decide`] would not give.

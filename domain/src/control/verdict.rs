@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use super::liveness::lost;
 use super::{Entry, Grant, NodeWarning, PoolFact, Why};
 use crate::condition::{Condition, Type};
 use crate::listing::listed;
@@ -14,6 +15,8 @@ use crate::pool::{Usage, Yield, also_in};
 
 /// Of the users of a pool, more than this many are only counted.
 const USERS_SHOWN: usize = 10;
+/// Of the nodes that report an overlap. No number of the others: it would change with each report.
+const NODES_SHOWN: usize = 3;
 
 /// One condition, without the generation that it is about.
 struct Verdict {
@@ -41,9 +44,15 @@ impl Verdict {
     }
 }
 
-/// The operator's conditions of an Egress; `holder` is the node that has its IP, if there is one.
-pub(super) fn of_egress(entry: &Entry, holder: Option<&NodeName>) -> Vec<Condition> {
-    [allocation(entry), Some(ready(entry, holder))]
+/// The operator's conditions of an Egress; `holder` is the node that has its IP, if there is one, and `overlapped` are
+/// the nodes that report Pods which use another Egress.
+pub(super) fn of_egress(
+    entry: &Entry,
+    holder: Option<&NodeName>,
+    overlapped: &[&NodeName],
+) -> Vec<Condition> {
+    let overlap = (!overlapped.is_empty()).then(|| overlap_on(overlapped));
+    [allocation(entry), Some(ready(entry, holder)), overlap]
         .into_iter()
         .flatten()
         .map(|verdict| verdict.at(entry.fact.generation))
@@ -53,6 +62,24 @@ pub(super) fn of_egress(entry: &Entry, holder: Option<&NodeName>) -> Vec<Conditi
 /// What is said of an Egress that has this address. Read back after a restart: see [`super::EgressFact`].
 pub(super) fn allocated(pool: &PoolName, ip: IpAddr) -> String {
     format!("{ip} of ExternalIPPool {pool}")
+}
+
+fn overlap_on(nodes: &[&NodeName]) -> Verdict {
+    let shown = nodes.iter().take(NODES_SHOWN).map(|node| node.as_str());
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = if nodes.len() > NODES_SHOWN {
+        " and other nodes"
+    } else {
+        ""
+    };
+    Verdict {
+        kind: Type::Overlapped,
+        is_true: true,
+        reason: "OtherEgressFirst",
+        message: format!(
+            "some Pods that it selects on {shown}{more} use another Egress, with a higher spec.priority or an older one"
+        ),
+    }
 }
 
 /// A static Egress has nothing to be allocated.
@@ -108,6 +135,9 @@ fn ready(entry: &Entry, holder: Option<&NodeName>) -> Verdict {
                  has an able agent, and holds fewer egress IPs than its maximum"
             ),
         ),
+        (Some(_), _) | (None, Some(_)) if let Some((reason, message)) = lost(fact) => {
+            not(reason, message)
+        }
         (Some(Grant { ip, .. }), _) => not(
             "NotAssigned",
             format!("waiting for a candidate node to take {ip}"),

@@ -377,6 +377,25 @@ fn a_status_that_names_a_new_holder_is_followed() {
 }
 
 #[test]
+fn nodes_that_do_not_answer_are_absent_once_silence_may_be_taken_for_absence() {
+    let mut world = World::new();
+    let absent = |world: &World| {
+        let absent = world.0.absent().into_iter();
+        absent.map(|name| name.to_string()).collect::<String>()
+    };
+    assert_eq!(absent(&world), "");
+    world.apply(alive("b c"));
+    assert_eq!(absent(&world), "def");
+    world.apply(Fact::NodeGone("e".into()));
+    assert_eq!(absent(&world), "df");
+    world.apply(Fact::Alive {
+        nodes: BTreeSet::new(),
+        settled: false,
+    });
+    assert_eq!(absent(&world), "");
+}
+
+#[test]
 fn a_static_ip_on_a_link_of_this_node_is_translated_but_neither_guarded_nor_assumed() {
     let mut world = World::new();
     world.apply(egress("web", "10.10.0.1").fixed().fact());

@@ -18,7 +18,11 @@ mod failover;
 #[cfg(test)]
 mod leadership;
 #[cfg(test)]
+mod least_privilege;
+#[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod liveness;
 #[cfg(test)]
 mod restarts;
 #[cfg(test)]
@@ -29,3 +33,5 @@ mod scale;
 mod seed;
 #[cfg(test)]
 mod selectors;
+#[cfg(test)]
+mod stolen_token;

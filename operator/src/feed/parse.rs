@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use egret_crds::manager::ip_writer;
-use egret_crds::{Egress, EgressNode, EgressStatus, ExternalIPPool};
-use egret_domain::control::{self, EgressFact, PoolFact};
+use egret_crds::{Egress, EgressNodeStatus, EgressStatus, ExternalIPPool};
+use egret_domain::control::{self, EgressFact, Fact, PoolFact};
 use egret_domain::egress::Egress as ValidEgress;
 use egret_domain::name::PoolName;
 use egret_domain::pool::{PoolSpec, Usage};
@@ -78,10 +78,22 @@ pub(super) fn pool(object: &ExternalIPPool) -> PoolFact {
     }
 }
 
-/// Whether the agent does not report that its node cannot be a gateway.
-pub(super) fn is_fit(report: &EgressNode) -> bool {
-    let mut conditions = report.status.iter().flat_map(|status| &status.conditions);
-    !conditions.any(|condition| condition.type_ == "Ready" && condition.status == "False")
+/// What an agent reports of its node; a node without a report can be a gateway, and nothing is overlapped there.
+pub(super) fn report(node: &str, report: Option<&EgressNodeStatus>) -> Vec<Fact> {
+    let mut conditions = report.into_iter().flat_map(|report| &report.conditions);
+    let is_unfit =
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "False");
+    let overlapped = report.into_iter().flat_map(|report| &report.overlapped);
+    vec![
+        Fact::NodeFitness {
+            node: node.into(),
+            is_fit: !is_unfit,
+        },
+        Fact::Overlapped {
+            node: node.into(),
+            egresses: overlapped.map(|name| name.as_str().into()).collect(),
+        },
+    ]
 }
 
 fn name(meta: &ObjectMeta) -> &str {

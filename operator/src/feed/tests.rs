@@ -31,6 +31,7 @@ async fn told_of(
         match messages.recv().await.expect("the feed does not end") {
             Message::Synced(_) => break,
             Message::Fact(fact) => lines.push(format!("{fact:?}")),
+            Message::Facts(facts) => lines.extend(facts.iter().map(|fact| format!("{fact:?}"))),
             Message::Egress(_, egress) => lines.push(format!("{:?}", egress.metadata.name)),
             Message::Pool(_, pool) => lines.push(format!("{:?}", pool.metadata.name)),
         }
@@ -72,27 +73,36 @@ async fn a_pool_that_does_not_decode_is_known_to_exist() {
 }
 
 #[tokio::test]
-async fn a_nodes_report_tells_whether_it_is_fit() {
+async fn a_nodes_report_tells_whether_it_is_fit_and_what_is_overlapped_there() {
     let report = |status: &str| {
         json!({"type": "Ready", "status": status, "reason": "r", "message": "m",
             "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     let items = json!([
-        {"metadata": {"name": "n1"}, "status": {"conditions": [report("True")]}},
+        {"metadata": {"name": "n1"}, "status": {"conditions": [report("True")], "overlapped": ["a"]}},
         {"metadata": {"name": "n2"}, "status": {"conditions": [report("False")]}},
     ]);
     let lines = told_of(&items, |client, sink| {
-        tokio::spawn(egress_nodes(client, sink))
+        tokio::spawn(egress_nodes(client, Reported::default(), sink))
     })
     .await;
-    let fitness = |node: &str, is_fit: bool| {
-        format!(
-            "{:?}",
+    let facts = |node: &str, is_fit: bool, egresses: &[&str]| {
+        let egresses = egresses.iter().map(|name| (*name).into()).collect();
+        let node = || node.into();
+        let (fitness, overlapped) = (
             Fact::NodeFitness {
-                node: node.into(),
-                is_fit
-            }
-        )
+                node: node(),
+                is_fit,
+            },
+            Fact::Overlapped {
+                node: node(),
+                egresses,
+            },
+        );
+        [format!("{fitness:?}"), format!("{overlapped:?}")]
     };
-    assert_eq!(lines, [fitness("n1", true), fitness("n2", false)]);
+    assert_eq!(
+        lines,
+        [facts("n1", true, &["a"]), facts("n2", false, &[])].concat()
+    );
 }

@@ -114,18 +114,39 @@ async fn a_finalizer_is_taken_away_only_from_the_object_that_was_decided_on() {
 }
 
 #[tokio::test]
-async fn a_holder_that_is_gone_is_cleared_with_its_condition() {
-    let condition = |kind: &str| {
-        json!({"type": kind, "status": "True", "reason": "r", "message": "m",
-            "lastTransitionTime": "1970-01-01T00:00:00Z"})
+async fn a_holder_that_is_gone_is_cleared_and_the_assignment_says_why() {
+    let condition = |kind: &str, status: &str, reason: &str, since: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "m",
+            "observedGeneration": 3, "lastTransitionTime": since})
     };
-    let status = json!({"egressNode": "n1", "egressIP": "10.10.0.11",
-        "conditions": [condition("IPAssigned"), condition("Ready")]});
-    let (line, _, body) = sent(EgressWrite::ClearHolder("n1".into()), egress(&status)).await;
+    let (before, ready) = (
+        "1960-01-01T00:00:00Z",
+        condition("Ready", "True", "r", "1960-01-01T00:00:00Z"),
+    );
+    let assigned = condition("IPAssigned", "True", "Assigned", before);
+    let status =
+        json!({"egressNode": "n1", "egressIP": "10.10.0.11", "conditions": [assigned, ready]});
+    let write = EgressWrite::ClearHolder {
+        node: "n1".into(),
+        because: Condition {
+            kind: egret_domain::condition::Type::IpAssigned,
+            is_true: false,
+            reason: "NodeUnreachable",
+            message: "m".to_owned(),
+            observed_generation: 3,
+        },
+    };
+    let (line, _, body) = sent(write, egress(&status)).await;
     assert!(line.contains("/egresses/a/status?"), "{line}");
+    let said = condition(
+        "IPAssigned",
+        "False",
+        "NodeUnreachable",
+        "1970-01-01T00:00:00Z",
+    );
     assert_eq!(
         body,
         json!({"metadata": {"uid": "u", "resourceVersion": "7"},
-            "status": {"egressNode": null, "egressIP": null, "conditions": [condition("Ready")]}})
+            "status": {"egressNode": null, "egressIP": null, "conditions": [ready, said]}})
     );
 }

@@ -113,7 +113,9 @@ fn the_holder_in_the_status_is_cleared_when_its_node_is_gone() {
     for name in ["a", "s"] {
         let status = cluster.world.egress(name).status.clone();
         assert!(status.node.is_none() && status.ip.is_none(), "{status:?}");
-        assert_eq!(cluster.ready(name), "False NotAssigned");
+        for kind in [Type::IpAssigned, Type::Ready] {
+            assert_eq!(cluster.condition(name, kind).0, "False NodeDeleted");
+        }
     }
     assert_eq!(cluster.candidates("a"), ["node-2"]);
 }

@@ -95,10 +95,14 @@ impl World {
                 egress.status.candidates = candidates;
                 egress.status.conditions = recorded(&egress.status.conditions, conditions);
             }
-            EgressWrite::ClearHolder(node) if egress.status.node.as_ref() == Some(&node) => {
+            EgressWrite::ClearHolder { node, because }
+                if egress.status.node.as_ref() == Some(&node) =>
+            {
                 let_go(egress);
+                let said = merge(&egress.status.conditions, because, 0);
+                egress.status.conditions.push(said);
             }
-            EgressWrite::ClearHolder(_) => {}
+            EgressWrite::ClearHolder { .. } => {}
         }
         Some(())
     }
