@@ -85,7 +85,7 @@ pub fn etcd(spec: &LabSpec, home: &Home) -> Launch {
     launch(spec, home, "etcd", "etcd", args)
 }
 
-/// The API server: RBAC, static tokens, aggregator routing for webhooks.
+/// The API server: RBAC, a static token for the administrator, aggregator routing for webhooks.
 pub fn apiserver(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
     let mut args = words(
         "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=0.0.0.0 \
