@@ -103,7 +103,8 @@ pub fn audit_policy(home: &Home) -> Result<PathBuf, HomeError> {
     home.write_secret("audit-policy.yaml", AUDIT_POLICY.as_bytes())
 }
 
-/// The API server: RBAC, static tokens, aggregator routing for webhooks, an audit log of bounded size.
+/// The API server: RBAC, a static token for the administrator, aggregator routing for webhooks, an audit log of bounded
+/// size.
 pub fn apiserver(
     spec: &LabSpec,
     home: &Home,

@@ -250,14 +250,8 @@ impl Worker {
 
     /// Does what these Pods need; gives those to try again.
     async fn settle(&mut self, keys: &BTreeSet<PodKey>) -> BTreeSet<PodKey> {
-        let steps: Vec<(PodKey, Step)> = keys
-            .iter()
-            .map(|key| (key.clone(), self.step(key)))
-            .collect();
-        let with = |wanted: &[Step]| -> Vec<PodKey> {
-            let chosen = steps.iter().filter(|(_, step)| wanted.contains(step));
-            chosen.map(|(key, _)| key.clone()).collect()
-        };
+        let steps = self.steps(keys);
+        let with = |wanted: &[Step]| of(&steps, wanted);
         // A status that was on its way when its Pod went is taken back here too.
         let mut leaving = with(&[Step::Remove, Step::Finish, Step::Replace]);
         leaving.extend(
@@ -274,11 +268,19 @@ impl Worker {
                 life.end(facts.grace).await;
             }
         }
-        let started = self.set_up(&with(&[Step::Start, Step::Replace])).await;
-        let running = with(&[Step::Report, Step::Run]).into_iter();
+        // Of those whose name came again, there is nothing left now.
+        let replaced = self.steps(&with(&[Step::Replace]).into_iter().collect());
+        let steps = [steps, replaced].concat();
+        let started = self.set_up(&of(&steps, &[Step::Start])).await;
+        let running = of(&steps, &[Step::Report, Step::Run]).into_iter();
         self.run_now(&running.chain(started.made).collect::<Vec<_>>())
             .await;
         started.failed
+    }
+
+    fn steps(&self, keys: &BTreeSet<PodKey>) -> Vec<(PodKey, Step)> {
+        let step = |key: &PodKey| (key.clone(), self.step(key));
+        keys.iter().map(step).collect()
     }
 
     /// Says that these Pods run, or lets them live; in the order of their nodes, so that Egret's replicas are numbered
@@ -464,6 +466,12 @@ impl Worker {
         }
         sandbox::set_up(&here, self.spec.mtu).await
     }
+}
+
+/// The Pods for which one of these is to be done.
+fn of(steps: &[(PodKey, Step)], wanted: &[Step]) -> Vec<PodKey> {
+    let chosen = steps.iter().filter(|(_, step)| wanted.contains(step));
+    chosen.map(|(key, _)| key.clone()).collect()
 }
 
 #[derive(Default)]

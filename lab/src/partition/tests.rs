@@ -71,3 +71,20 @@ fn without_its_cable_to_the_outside_a_node_still_reaches_the_api() {
     );
     assert_eq!(down.uplink(node, true), Partition::default());
 }
+
+#[test]
+fn a_node_is_apart_when_the_api_server_does_not_hear_it_or_is_not_heard() {
+    let apart = |cut: Partition| -> Vec<String> {
+        let nodes = cut.apart().into_iter();
+        nodes.map(|node| node.to_string()).collect()
+    };
+    let cut = |from: &[&str], to: &[&str], one_way: bool| {
+        apart(Partition::default().cut(&sides(from, to), one_way))
+    };
+    assert_eq!(cut(&["node-1"], &[], false), ["node-1"]);
+    assert_eq!(cut(&["node-2"], &["api"], true), ["node-2"]);
+    assert_eq!(cut(&["api"], &["node-3"], true), ["node-3"]);
+    assert!(cut(&["node-1"], &["node-2", "ext"], false).is_empty());
+    let uplink = Partition::default().uplink("node-1".parse().unwrap(), false);
+    assert!(apart(uplink).is_empty());
+}

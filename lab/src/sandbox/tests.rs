@@ -26,6 +26,15 @@ fn addresses_are_handed_out_lowest_first_and_end() {
 }
 
 #[test]
+fn egrets_own_pods_take_addresses_from_the_other_end() {
+    let node = "node-2".parse().unwrap();
+    let taken = [Ipv4Addr::new(10, 244, 2, 254)].into();
+    let [first, second] = [BTreeSet::new(), taken].map(|taken| last_free_address(node, &taken));
+    assert_eq!(first.unwrap().to_string(), "10.244.2.254");
+    assert_eq!(second.unwrap().to_string(), "10.244.2.253");
+}
+
+#[test]
 fn both_ends_know_each_other_for_good() {
     let one = sandbox("a", "node-1", "10.244.1.2");
     assert!(
