@@ -168,8 +168,8 @@ impl Control {
                     moved.push(name);
                 }
             }
-            let moves = self.places.moves.under_way.keys();
-            let is_awaited = moves
+            let under_way = self.places.moves.under_way.keys();
+            let is_awaited = under_way
                 .filter_map(|name| self.egresses.get(name))
                 .any(|entry| entry.place.as_ref() == Some(&node));
             if !is_awaited {

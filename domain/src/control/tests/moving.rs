@@ -217,7 +217,7 @@ fn hashes_of_one_more(egresses: u8) -> usize {
         ..egress("first", 1)
     }]);
     cluster.edit("first", |egress| {
-        take(egress, "node-1".into(), ip("10.20.0.1"))
+        take(egress, "node-1".into(), ip("10.20.0.1"));
     });
     work::take();
     cluster.add([EgressFact {
