@@ -121,7 +121,6 @@ pub fn candidates<'a>(
 /// egress IPs that the node may hold: not what of it is free, for then each one given would move others.
 #[derive(Debug, Clone, Copy)]
 pub struct Score<'a> {
-    exponent: u64,
     hash: u64,
     node: &'a Node,
 }
@@ -129,10 +128,8 @@ pub struct Score<'a> {
 impl<'a> Score<'a> {
     /// The score of a node.
     pub fn of(pool: &PoolName, ip: IpAddr, node: &'a Node) -> Self {
-        let hash = hash(pool, ip, &node.name);
         Self {
-            exponent: exponent(hash),
-            hash,
+            hash: hash(pool, ip, &node.name),
             node,
         }
     }
@@ -144,10 +141,15 @@ impl<'a> Score<'a> {
 
 impl Ord for Score<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // As fractions, multiplied out: no rounding, the same on every machine.
-        let mine = u128::from(self.exponent) * other.weight();
-        let theirs = u128::from(other.exponent) * self.weight();
-        mine.cmp(&theirs)
+        // As fractions, multiplied out: no rounding, the same on every machine. Of one weight, as nodes mostly are, the
+        // hashes have the order of the exponents.
+        let by_weight = if self.weight() == other.weight() {
+            Ordering::Equal
+        } else {
+            let mine = u128::from(exponent(self.hash)) * other.weight();
+            mine.cmp(&(u128::from(exponent(other.hash)) * self.weight()))
+        };
+        by_weight
             .then_with(|| other.hash.cmp(&self.hash))
             .then_with(|| self.node.name.cmp(&other.node.name))
     }
