@@ -12,6 +12,7 @@ pub mod feed;
 pub mod kernel;
 pub mod local;
 pub mod membership;
+pub mod metrics;
 pub mod reconcile;
 pub mod report;
 pub mod run;

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use egret_domain::name::NodeName;
+use egret_runtime::live::Pulse;
 use thiserror::Error;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -93,7 +94,7 @@ impl Membership {
     }
 
     /// Gossips for ever, once the peers are known.
-    pub async fn run(mut self) {
+    pub async fn run(mut self, pulse: Pulse) {
         if self.peers.wait_for(Option::is_some).await.is_err() {
             return;
         }
@@ -102,6 +103,7 @@ impl Membership {
         let mut greet = interval(GREET_EVERY);
         greet.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            pulse.beat();
             let next_timer = self.gossip.next_timer();
             tokio::select! {
                 received = self.socket.recv_from(&mut buffer) => {

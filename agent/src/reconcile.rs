@@ -11,6 +11,7 @@ use egret_crds::Egress;
 use egret_domain::datapath::{Commit, diff};
 use egret_domain::name::EgressName;
 use egret_domain::node::{Fact, Index};
+use egret_runtime::live::Pulse;
 use egret_runtime::ready::Awaited;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -19,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::feed::{Message, Source};
 use crate::kernel::{Error, Kernel};
 use crate::membership::{Alive, Peers};
+use crate::metrics::Metrics;
 use crate::report::NodeReport;
 use crate::status::Statuses;
 
@@ -40,6 +42,8 @@ pub struct Outlets {
     pub statuses: Statuses,
     /// This node's report on itself.
     pub report: watch::Sender<NodeReport>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// One node's reconciler.
@@ -55,11 +59,12 @@ pub struct Reconciler<K> {
     /// start, nor from a failure to the next full comparison.
     is_known: bool,
     failures: u32,
+    pulse: Pulse,
 }
 
 impl<K: Kernel> Reconciler<K> {
     /// A reconciler that has seen nothing. `ready` is done once the kernel is as it should be.
-    pub fn new(index: Index, kernel: K, outlets: Outlets, ready: Awaited) -> Self {
+    pub fn new(index: Index, kernel: K, outlets: Outlets, ready: Awaited, pulse: Pulse) -> Self {
         Self {
             index,
             kernel,
@@ -70,6 +75,7 @@ impl<K: Kernel> Reconciler<K> {
             compare_at: Instant::now(),
             is_known: false,
             failures: 0,
+            pulse,
         }
     }
 
@@ -81,14 +87,17 @@ impl<K: Kernel> Reconciler<K> {
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            self.pulse.beat();
             let compare_at = self.compare_at;
             tokio::select! {
                 count = messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
                 Ok(()) = alive.changed() => {
                     let Alive { nodes, settled } = alive.borrow_and_update().clone();
+                    self.outlets.metrics.show_alive(nodes.len());
                     self.index.apply(Fact::Alive { nodes, settled });
                 }
                 () = sleep_until(compare_at) => {}
+                () = self.pulse.due() => continue,
             }
             batch.drain(..).for_each(|message| self.take(message));
             self.reconcile().await;
@@ -155,7 +164,11 @@ impl<K: Kernel> Reconciler<K> {
         }
         self.index.take_changes();
         let should = self.index.planned();
-        let commit = Commit::of(&diff(&is, &should));
+        let changes = diff(&is, &should);
+        self.outlets
+            .metrics
+            .count_comparison(was_known, changes.len());
+        let commit = Commit::of(&changes);
         let commit = if was_known {
             commit
         } else {
@@ -168,7 +181,11 @@ impl<K: Kernel> Reconciler<K> {
         self.is_known = false;
         if !commit.is_empty() {
             debug!(?commit, "changing the kernel");
-            self.kernel.commit(commit).await?;
+            let begin = Instant::now();
+            let done = self.kernel.commit(commit).await;
+            let metrics = &self.outlets.metrics;
+            metrics.count_commit(done.is_ok(), begin.elapsed());
+            done?;
         }
         self.is_known = true;
         for ip in &commit.withdraw {
@@ -203,8 +220,10 @@ impl<K: Kernel> Reconciler<K> {
 
     /// Not before everything is read and stands, or nothing does: who gossips is taken to know what it holds.
     fn meet_peers(&self) {
+        let now = self.index.peers();
+        self.outlets.metrics.show_known(now.len() + 1);
         self.outlets.peers.send_if_modified(|peers| {
-            let now = Some(self.index.peers());
+            let now = Some(now);
             let is_news = *peers != now;
             *peers = now;
             is_news
@@ -216,6 +235,7 @@ impl<K: Kernel> Reconciler<K> {
             .saturating_mul(1 << self.failures.min(6))
             .min(LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
+        self.outlets.metrics.count_failure(error.check());
         let holds_nothing = self.awaited.is_empty() && error.is_nothing_installed();
         if self.is_known || holds_nothing {
             // Else this node would count among those there are, and never among those in sight.
@@ -234,8 +254,9 @@ impl<K: Kernel> Reconciler<K> {
 
     fn tell(&self, error: Option<&Error>) {
         let failed = error.map(|error| (error.check(), egret_runtime::describe(error)));
+        let now = NodeReport::of(&self.index, failed);
+        now.show(&self.outlets.metrics);
         self.outlets.report.send_if_modified(|report| {
-            let now = NodeReport::of(&self.index, failed);
             let is_news = *report != now;
             *report = now;
             is_news

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::kernel::{Error, links};
+use crate::metrics::Metrics;
 
 const MANAGER: &str = "egret-agent";
 /// News are written at most this often.
@@ -54,6 +55,10 @@ impl NodeReport {
     pub(crate) fn is_ready(&self) -> bool {
         self.failed.is_none()
     }
+
+    pub(crate) fn show(&self, metrics: &Metrics) {
+        metrics.show_node(self.pods, self.held.len(), self.is_ready());
+    }
 }
 
 /// Writes the report whenever it has news, for ever.
@@ -62,12 +67,13 @@ pub async fn write(
     me: NodeName,
     address: IpAddr,
     mut reports: watch::Receiver<NodeReport>,
+    metrics: Metrics,
 ) {
     let api: Api<EgressNode> = Api::all(client);
     while reports.changed().await.is_ok() {
         loop {
             let report = reports.borrow_and_update().clone();
-            if !report.is_known || try_write(&api, &me, address, &report).await {
+            if !report.is_known || try_write(&api, &me, address, &report, &metrics).await {
                 break;
             }
             sleep(WRITE_EVERY).await;
@@ -81,8 +87,11 @@ async fn try_write(
     me: &NodeName,
     address: IpAddr,
     report: &NodeReport,
+    metrics: &Metrics,
 ) -> bool {
-    match write_once(api, me, address, report).await {
+    let result = write_once(api, me, address, report).await;
+    metrics.count_write("node_report", &result);
+    match result {
         Ok(()) => true,
         Err(error) => {
             warn!(

@@ -19,6 +19,7 @@ use crate::feed::{self, Message, Sink, Source};
 use crate::kernel::linux::Linux;
 use crate::membership::seal::Seal;
 use crate::membership::{self, Alive, Membership};
+use crate::metrics::Metrics;
 use crate::reconcile::{Outlets, Reconciler};
 use crate::report::NodeReport;
 use crate::status::Statuses;
@@ -65,6 +66,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let (told, alive) = watch::channel(Alive::default());
     let (report, reports) = watch::channel(NodeReport::default());
     let statuses = Statuses::default();
+    let metrics = Metrics::registered(&mut process.metrics);
 
     let gossip = SocketAddr::new(args.node_address, args.gossip_port);
     let seal = read_seal(args).await?;
@@ -74,17 +76,26 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         peers,
         statuses: statuses.clone(),
         report,
+        metrics: metrics.clone(),
     };
     let index = Index::new(me.clone(), kernel::FAMILIES, args.except_cidrs.clone());
     let ready = process.readiness.wait_for("datapath");
-    let reconciler = Reconciler::new(index, kernel, outlets, ready);
+    let pulse = |name| process.liveness.pulse(name);
+    let reconciler = Reconciler::new(index, kernel, outlets, ready, pulse("reconciler"));
+    let membership = membership.run(pulse("membership"));
 
     let tasks = &mut process.tasks;
-    tasks.spawn_until_shutdown("membership", membership.run());
+    tasks.spawn_until_shutdown("membership", membership);
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages, alive));
-    let write = status::write(client.clone(), me.clone(), statuses);
+    let write = status::write(client.clone(), me.clone(), statuses, metrics.clone());
     tasks.spawn_until_shutdown("status writer", write);
-    let write = report::write(client.clone(), me.clone(), args.node_address, reports);
+    let write = report::write(
+        client.clone(),
+        me.clone(),
+        args.node_address,
+        reports,
+        metrics,
+    );
     tasks.spawn_until_shutdown("report writer", write);
     feed_all(process, &client, &me, &sink);
     Ok(())

@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
+use crate::metrics::Metrics;
+
 /// The name under which all agents own their fields.
 const MANAGER: &str = "egret-agent";
 /// Writes under way at once.
@@ -96,7 +98,7 @@ impl Statuses {
 }
 
 /// Writes what is wished, for ever.
-pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
+pub async fn write(client: Client, me: NodeName, statuses: Statuses, metrics: Metrics) {
     let api: Api<Egress> = Api::all(client);
     let mut retries = Retries::new(BACKOFF, MOST_RETRIES);
     let mut rests = Retries::new(REST, MOST_RETRIES);
@@ -124,6 +126,7 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses) {
             },
             Some((name, object, result)) = under_way.next(), if !under_way.is_empty() => {
                 busy.remove(&name);
+                metrics.count_write("egress_status", &result);
                 if settle(&statuses, &name, &object, result) {
                     retries.forget(&name);
                     if !rests.failed(name.clone()) {

@@ -16,10 +16,6 @@ pub mod question;
 pub mod subject;
 pub mod world;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
 use clap::Parser;
 
 use self::measure::measure;
@@ -27,6 +23,7 @@ use self::memory::Memory;
 use self::page::{Findings, PLOT};
 use self::world::World;
 use crate::machine::Machine;
+use crate::publication;
 
 /// Measures how long the webhook takes to answer with 10,000 Egresses and 100 pools, against 10 Egresses and 1 pool in
 /// the same run, and its memory. Tables go to standard output.
@@ -63,22 +60,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     };
     print!("{}", findings.tables());
     if args.write {
-        write(&findings, &folder())?;
+        publication::write("admission.md", &findings.to_string())?;
+        publication::write(PLOT, &plot::drawn(&findings.figures)?)?;
     }
     Ok(())
-}
-
-fn folder() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).join("docs/benchmarks")
-}
-
-fn write(findings: &Findings, folder: &Path) -> anyhow::Result<()> {
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    fs::create_dir_all(folder)?;
-    write("admission.md", findings.to_string())?;
-    write(PLOT, plot::drawn(&findings.figures)?)
 }

@@ -88,7 +88,7 @@ fn compiler() -> String {
     words.join(" ")
 }
 
-/// The memory of this process that is in RAM, and the most that ever was, in KiB.
+/// The memory of a process that is in RAM, and the most that ever was, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Resident {
     /// Now.
@@ -100,8 +100,13 @@ pub struct Resident {
 impl Resident {
     /// What the kernel says of this process.
     pub fn read() -> anyhow::Result<Self> {
-        let path = "/proc/self/status";
-        Self::parse(&fs::read_to_string(path).context(path)?)
+        Self::of("self")
+    }
+
+    /// What the kernel says of a process, by its number.
+    pub fn of(process: &str) -> anyhow::Result<Self> {
+        let path = format!("/proc/{process}/status");
+        Self::parse(&fs::read_to_string(&path).context(path)?)
     }
 
     fn parse(status: &str) -> anyhow::Result<Self> {
@@ -109,7 +114,7 @@ impl Resident {
             let mut lines = status.lines();
             let rest = lines.find_map(|line| line.strip_prefix(name));
             let number = rest.and_then(|rest| rest.split_whitespace().next());
-            let number = number.with_context(|| format!("no {name} in /proc/self/status"))?;
+            let number = number.with_context(|| format!("no {name} in a process's status"))?;
             Ok(number.parse()?)
         };
         Ok(Self {

@@ -1,8 +1,9 @@
 //! Tables in Markdown.
 //!
-//! Owns their alignment, so that they can be read as text too. Never knows what is in them.
+//! Owns their alignment, so that they can be read as text too, and the spelling of quantities. Never knows what they tell.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A table. The first column is of names, the others are of numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +57,28 @@ impl fmt::Display for Table {
     }
 }
 
+/// A count with its thousands set apart.
+pub fn thousands(count: usize) -> String {
+    match count {
+        few @ ..1000 => few.to_string(),
+        many => format!("{},{:03}", thousands(many / 1000), many % 1000),
+    }
+}
+
+/// A time below a second.
+pub fn time(time: Duration) -> String {
+    match time.as_micros() {
+        micros @ ..1000 => format!("{micros} µs"),
+        _ => format!("{:.2} ms", time.as_secs_f64() * 1e3),
+    }
+}
+
+/// An amount of memory.
+pub fn mib(kib: u64) -> String {
+    let tenths = kib * 10 / 1024;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
 /// The line below the head.
 fn rule(widths: &[usize], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("|")?;
@@ -84,6 +107,12 @@ mod tests {
             | a      | 1.25 ms |\n\
             | longer |   90 µs |\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let counts = [0, 999, 1000, 10_020, 1_000_000].map(thousands);
+        assert_eq!(counts, ["0", "999", "1,000", "10,020", "1,000,000"]);
     }
 
     #[test]

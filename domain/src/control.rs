@@ -10,6 +10,7 @@
 
 mod allocation;
 mod beginning;
+mod census;
 mod decision;
 mod fact;
 mod placing;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
+pub use self::census::{Census, Counts, State};
 pub use self::decision::{Decision, EgressWrite, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod binaries;
+pub mod chaos;
 pub mod lab;
 pub mod manifest;
 pub mod object;

@@ -3,6 +3,9 @@
 //! Owns only the fields that a suite looks at. Written down a second time on purpose: a field that Egret renames by
 //! mistake is found here.
 
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 
 /// A list of objects.
@@ -13,10 +16,13 @@ pub struct List<T> {
 }
 
 /// What every object has.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// Its name.
     pub name: String,
+    /// Since when it is being deleted.
+    pub deletion_timestamp: Option<String>,
 }
 
 /// A condition.
@@ -52,6 +58,9 @@ pub struct EgressSpec {
     /// The address asked for or allocated.
     #[serde(rename = "egressIP")]
     pub egress_ip: Option<String>,
+    /// The pool that it is from.
+    #[serde(rename = "externalIPPool")]
+    pub external_ip_pool: Option<String>,
 }
 
 /// What is so.
@@ -96,9 +105,30 @@ impl Egress {
 /// A pool.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pool {
+    /// Its name.
+    pub metadata: Metadata,
+    /// What it has.
+    pub spec: PoolSpec,
     /// What is so.
     #[serde(default)]
     pub status: PoolStatus,
+}
+
+/// What it has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSpec {
+    /// Its ranges.
+    pub ip_ranges: Vec<IpRange>,
+}
+
+/// A range of addresses, if it is written as its first and last.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct IpRange {
+    /// The first.
+    pub start: Option<Ipv4Addr>,
+    /// The last.
+    pub end: Option<Ipv4Addr>,
 }
 
 /// What is so.
@@ -112,6 +142,12 @@ pub struct PoolStatus {
 }
 
 impl Pool {
+    /// Its first range.
+    pub fn range(&self) -> Option<RangeInclusive<Ipv4Addr>> {
+        let range = self.spec.ip_ranges.first()?;
+        Some(range.start?..=range.end?)
+    }
+
     /// Whether it says that it has no address left.
     pub fn is_exhausted(&self) -> bool {
         is_true(&self.status.conditions, "Exhausted")

@@ -100,7 +100,8 @@ pub(crate) enum Command {
     Shell,
     /// Print a log: operator, webhook, agent/NODE, apiserver, etcd, controller-manager, ext or lab.
     ///
-    /// `operator` and `webhook` are all their replicas, one after the other; `webhook/2` is one of them.
+    /// `operator` and `webhook` are all their replicas, one after the other; `webhook/2` is one of them. A log goes on when a
+    /// Pod is replaced.
     Logs {
         /// Which.
         #[arg(default_value = "lab")]
@@ -120,6 +121,12 @@ pub(crate) enum Command {
     Supervise {
         /// The lab's folder.
         home: PathBuf,
+    },
+    /// A container of one of Egret's Pods.
+    #[command(hide = true)]
+    Contain {
+        /// What it is.
+        file: PathBuf,
     },
     /// The external host's HTTP server.
     #[command(hide = true)]
@@ -150,16 +157,16 @@ pub(crate) struct Up {
     /// How long the kernel keeps an egress IP without its agent.
     #[arg(long)]
     pub(crate) lease: Option<String>,
-    /// Do not start Egret's operator, webhook and agents, and do not apply its manifests.
+    /// Do not apply Egret's manifests, and run none of its Pods.
     #[arg(long)]
     pub(crate) without_egret: bool,
-    /// Do not start the webhook, so that objects are taken as they are: what becomes of wrong ones is then up to the rest.
+    /// Leave the webhook's Deployment out, so that objects are taken as they are: what becomes of wrong ones is then up to the rest.
     #[arg(long)]
     pub(crate) without_webhook: bool,
     /// The folder with etcd, kube-apiserver and kube-controller-manager (made by hack/tools/build).
     #[arg(long, env = "KUBEBUILDER_ASSETS")]
     pub(crate) assets: Option<PathBuf>,
-    /// The folder with Egret's manifests.
+    /// The folder with Egret's manifests: default/ in it is applied.
     #[arg(long, env = "EGRET_LAB_CONFIG", default_value = "config")]
     pub(crate) config: PathBuf,
     /// The folder with egret-operator, egret-webhook and egret-agent; that of this program if not given.

@@ -16,15 +16,14 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::control::{NetRequest, NodeStatus, PodRequest, Reply, Request, Status};
-use crate::control_plane;
-use crate::endpoints::Endpoints;
+use crate::kubelet::slot::Slot;
 use crate::kubelet::{Kubelet, PowerError};
 use crate::netns::CommandError;
 use crate::partition::{Partition, Sides};
-use crate::process::{Launch, Order, OrderError, Process};
+use crate::process::{Order, OrderError, Process};
 use crate::spec::LabSpec;
 use crate::topology::{Endpoint, NodeId, PodKey};
-use crate::{underlay, workload};
+use crate::{control_plane, endpoints, underlay};
 
 /// How long Pods may take to run or go.
 const POD_PATIENCE: Duration = Duration::from_mins(1);
@@ -41,6 +40,11 @@ pub enum ClusterError {
     /// No such process.
     #[error("no process {0:?} in this lab: `hack/lab status` lists them")]
     NoProcess(String),
+    /// It has not been started yet.
+    #[error(
+        "{0} does not run yet: `hack/lab logs` and `hack/lab kubectl -n egret-system get pods` may say why"
+    )]
+    NotStarted(String),
     /// The node is off.
     #[error("{0} is off: `hack/lab node on {0}` first")]
     NodeOff(NodeId),
@@ -77,8 +81,7 @@ pub struct Cluster {
     spec: Arc<LabSpec>,
     client: Client,
     kubelet: Kubelet,
-    processes: BTreeMap<String, (Option<NodeId>, Process)>,
-    webhook: Option<Endpoints>,
+    processes: BTreeMap<String, Process>,
     partition: Mutex<Partition>,
 }
 
@@ -91,27 +94,13 @@ impl Cluster {
             client,
             kubelet,
             processes: BTreeMap::new(),
-            webhook: None,
             partition,
         }
     }
 
-    /// Notes a process that is being kept; those of a node share its power.
-    pub fn adopt(&mut self, name: &str, node: Option<NodeId>, process: Process) {
-        self.processes.insert(name.to_owned(), (node, process));
-    }
-
-    /// Starts to keep a process on a node.
-    pub fn run_on(&mut self, node: NodeId, launch: Launch) {
-        let name = launch.name.clone();
-        self.adopt(&name, Some(node), Process::keep(launch));
-    }
-
-    /// Starts to list the webhook's replicas, which are on these nodes.
-    pub fn list_webhook(&mut self, nodes: Vec<NodeId>) {
-        let powered = self.kubelet.powered.clone();
-        let endpoints = Endpoints::start(self.client.clone(), nodes, powered);
-        self.webhook = Some(endpoints);
+    /// Notes a process that is being kept, and belongs to no node.
+    pub fn adopt(&mut self, name: &str, process: Process) {
+        self.processes.insert(name.to_owned(), process);
     }
 
     /// Does what was asked; a refusal is an answer in words.
@@ -148,11 +137,19 @@ impl Cluster {
                 .filter(|(_, address)| is_on(*address, name))
                 .count(),
         });
+        let slots = self.kubelet.slots.borrow().clone();
+        let own = slots.into_iter().map(|(name, slot)| {
+            let state = slot.process.map(|process| process.state());
+            (name, state)
+        });
         let processes = self.processes.iter();
+        let processes = processes.map(|(name, one)| (name.clone(), Some(one.state())));
         Status {
             nodes: nodes.collect(),
-            processes: processes
-                .map(|(name, (_, one))| (name.clone(), one.state()))
+            processes: own
+                .chain(processes)
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
                 .collect(),
         }
     }
@@ -255,57 +252,54 @@ impl Cluster {
         Err(ClusterError::NoNode(node, self.spec.nodes))
     }
 
-    /// Off: the port first, then everything that runs there. On: a boot, then its processes.
+    /// Off: the port at once, and everything that runs there. On: a boot, then its processes.
     async fn power(&self, node: NodeId, on: bool) -> Result<(), ClusterError> {
         self.known(node)?;
         if self.kubelet.powered.borrow().contains(&node) == on {
             return Ok(());
         }
         if on {
-            self.kubelet.power(node, true).await?;
-            return self.order_on(node, Order::Start).await;
+            return Ok(self.kubelet.power(node, true).await?);
         }
-        let (unplugged, halted) =
-            tokio::join!(underlay::unplug(node), self.order_on(node, Order::Halt));
+        let (unplugged, off) =
+            tokio::join!(underlay::unplug(node), self.kubelet.power(node, false));
         unplugged?;
-        halted?;
-        Ok(self.kubelet.power(node, false).await?)
-    }
-
-    async fn order_on(&self, node: NodeId, order: Order) -> Result<(), ClusterError> {
-        let there = self
-            .processes
-            .values()
-            .filter(|(place, _)| *place == Some(node));
-        all(there.map(|(_, process)| process.order(order))).await
+        Ok(off?)
     }
 
     async fn order(&self, name: &str, order: Order) -> Result<(), ClusterError> {
+        if let Some(process) = self.processes.get(name) {
+            return Ok(process.order(order).await?);
+        }
         let below = format!("{name}/");
+        let slots = self.kubelet.slots.borrow().clone();
         let mut chosen = Vec::new();
-        for (found, (node, process)) in &self.processes {
+        for (found, slot) in slots {
             if found == name || found.starts_with(&below) {
-                chosen.push(self.reachable(*node).map(|()| (*node, process))?);
+                self.reachable(slot.node)?;
+                let process = slot.process.clone();
+                chosen.push((process.ok_or(ClusterError::NotStarted(found))?, slot));
             }
         }
         if chosen.is_empty() {
             return Err(ClusterError::NoProcess(name.to_owned()));
         }
-        if let (Some(webhook), Order::Restart) = (&self.webhook, order)
-            && name.starts_with(workload::WEBHOOK)
-        {
-            return roll_out(webhook, &chosen).await;
+        if order == Order::Restart {
+            return roll_out(&self.client, &chosen).await;
         }
-        all(chosen.into_iter().map(|(_, process)| process.order(order))).await
+        let orders = chosen.iter().map(|(process, _)| process.order(order));
+        join_all(orders)
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        Ok(())
     }
 
-    fn reachable(&self, node: Option<NodeId>) -> Result<(), ClusterError> {
-        match node {
-            Some(node) if !self.kubelet.powered.borrow().contains(&node) => {
-                Err(ClusterError::NodeOff(node))
-            }
-            _ => Ok(()),
+    fn reachable(&self, node: NodeId) -> Result<(), ClusterError> {
+        if self.kubelet.powered.borrow().contains(&node) {
+            return Ok(());
         }
+        Err(ClusterError::NodeOff(node))
     }
 
     async fn net(&self, request: NetRequest) -> Result<(), ClusterError> {
@@ -313,6 +307,7 @@ impl Cluster {
         let plugged = self.plugged_in(&request);
         let next = self.cables(current.clone(), request)?;
         underlay::set_partition(&next).await?;
+        self.kubelet.set_apart(next.apart());
         *current = next;
         underlay::notice_cables(&plugged).await;
         Ok(())
@@ -359,30 +354,21 @@ impl Cluster {
     }
 }
 
-/// Restarts one replica after the other, as a Deployment does.
-async fn roll_out(
-    webhook: &Endpoints,
-    replicas: &[(Option<NodeId>, &Process)],
-) -> Result<(), ClusterError> {
-    for (node, process) in replicas {
-        let restart = process.order(Order::Restart);
-        match node {
-            Some(node) => webhook.without(*node, restart).await?,
-            None => restart.await?,
+/// Restarts one after the other, as a Deployment does. One that a Service lists leaves the list before.
+async fn roll_out(client: &Client, all: &[(Process, Slot)]) -> Result<(), ClusterError> {
+    for (process, slot) in all {
+        if endpoints::is_listed(client, slot.address).await != Some(true) {
+            process.order(Order::Restart).await?;
+            continue;
         }
+        slot.leaving.send_replace(true);
+        endpoints::left(client, slot.address).await;
+        let restarted = process.order(Order::Restart).await;
+        slot.leaving.send_replace(false);
+        restarted?;
+        endpoints::is_back(client, slot.address).await;
     }
     Ok(())
-}
-
-/// Waits for all, then tells the first failure.
-async fn all<E: Into<ClusterError>>(
-    orders: impl Iterator<Item = impl Future<Output = Result<(), E>>>,
-) -> Result<(), ClusterError> {
-    join_all(orders)
-        .await
-        .into_iter()
-        .collect::<Result<(), E>>()
-        .map_err(Into::into)
 }
 
 /// The server's own words, without the structure around them.

@@ -9,9 +9,10 @@ mod stop;
 use anyhow::{Context, Result, bail};
 use egret_lab::control::{Control, NetRequest, Reply, Request};
 use egret_lab::home::Home;
+use egret_lab::kubelet::slot;
 use egret_lab::process::Order;
 use egret_lab::topology::{NodeId, Target};
-use egret_lab::{echo, isolation, supervisor, workload};
+use egret_lab::{containment, echo, isolation, supervisor};
 
 use crate::arguments::{
     Arguments, Command, Endpoints, Net, Node, OnNode, OnOff, OnReplica, Sides, Uplink,
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
             Ok(0)
         }
         Command::Supervise { home } => in_runtime(supervisor::live(&Home::at(home))),
+        Command::Contain { file } => match containment::become_contained(&file)? {},
         Command::Echo => in_runtime(echo::serve()),
         Command::Up(up) => start::up(&arguments.lab, &home, &up),
         Command::Down => stop::down(&arguments.lab, &home),
@@ -47,7 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         Command::Node(Node::On { node }) => ask(&home, &Request::Power { node, on: true }),
         Command::Agent(what) => agent(&home, &what),
         Command::Operator(what) => replica(&home, "operator", &what),
-        Command::Webhook(what) => replica(&home, workload::WEBHOOK, &what),
+        Command::Webhook(what) => replica(&home, "webhook", &what),
         Command::Apiserver(what) => apiserver(&home, what),
         Command::Net(net) => cables(&home, net),
     }
@@ -86,7 +88,7 @@ fn agent(home: &Home, what: &OnNode) -> Result<i32> {
         OnNode::Cont { node } => (node, Order::Cont),
         OnNode::Restart { node } => (node, Order::Restart),
     };
-    process(home, workload::agent_name(node), order)
+    process(home, slot::of_agent(node), order)
 }
 
 fn replica(home: &Home, workload: &str, what: &OnReplica) -> Result<i32> {

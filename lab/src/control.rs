@@ -132,8 +132,8 @@ pub enum Reply {
 pub struct Status {
     /// Each node.
     pub nodes: Vec<NodeStatus>,
-    /// Each process by name.
-    pub processes: Vec<(String, State)>,
+    /// Each process by name; one that waits for something has no state yet.
+    pub processes: Vec<(String, Option<State>)>,
 }
 
 /// One node.

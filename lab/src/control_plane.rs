@@ -9,7 +9,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::time::error::Elapsed;
 
-use crate::credentials::{Credentials, User};
+use crate::credentials::{ADMIN, Credentials};
 use crate::home::Home;
 use crate::netns::Netns;
 use crate::process::Launch;
@@ -116,7 +116,7 @@ pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials
     args.extend([
         option("controllers", CONTROLLERS),
         option("cluster-cidr", POD_CIDR),
-        option("kubeconfig", home.kubeconfig(User::Admin.file())),
+        option("kubeconfig", home.kubeconfig(ADMIN)),
         option("root-ca-file", &credentials.ca),
         option("service-account-private-key-file", &credentials.account_key),
     ]);
@@ -131,7 +131,7 @@ pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials
 
 /// A client with the administrator's rights.
 pub async fn client(home: &Home) -> Result<Client, ControlPlaneError> {
-    let file = Kubeconfig::read_from(home.kubeconfig(User::Admin.file()))?;
+    let file = Kubeconfig::read_from(home.kubeconfig(ADMIN))?;
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(file, &options).await?;
     config.connect_timeout = Some(Duration::from_secs(3));

@@ -1,6 +1,6 @@
-//! Certificates, keys, tokens and kubeconfigs of one lab, made anew for each.
+//! Certificates, keys and the administrator's token and kubeconfig of one lab, made anew for each.
 //!
-//! Owns which user has which token. Everything is a file that only the user may read.
+//! Everything is a file that only the user may read.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -45,45 +45,8 @@ pub enum CredentialsError {
     Random(#[from] std::io::Error),
 }
 
-/// A user of the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {
-    /// May do everything.
-    Admin,
-    /// The operator's service account.
-    Operator,
-    /// The webhook's service account.
-    Webhook,
-    /// The agents' service account.
-    Agent,
-}
-
-impl User {
-    const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Webhook, Self::Agent];
-
-    /// The name of the user's files.
-    pub fn file(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-            Self::Webhook => "webhook",
-            Self::Agent => "agent",
-        }
-    }
-
-    /// One line of the API server's token file: token, user, id, groups.
-    fn token_line(self, token: &str) -> String {
-        let account = match self {
-            Self::Admin => return format!("{token},admin,admin,system:masters\n"),
-            Self::Operator => "egret-operator",
-            Self::Webhook => "egret-webhook",
-            Self::Agent => "egret-agent",
-        };
-        let user = format!("system:serviceaccount:{EGRET_NAMESPACE}:{account}");
-        let groups = format!("system:serviceaccounts,system:serviceaccounts:{EGRET_NAMESPACE}");
-        format!("{token},{user},{account},\"{groups}\"\n")
-    }
-}
+/// The user who may do everything, and the name of his files. Everybody else has a service account.
+pub const ADMIN: &str = "admin";
 
 /// Where the API server's files are.
 #[derive(Debug, Clone)]
@@ -98,7 +61,7 @@ pub struct Credentials {
     pub account_key: PathBuf,
     /// The key that they are checked with.
     pub account_public_key: PathBuf,
-    /// Static tokens.
+    /// The administrator's token.
     pub tokens: PathBuf,
     /// The key that agents authenticate gossip with.
     pub gossip_key: PathBuf,
@@ -162,16 +125,12 @@ fn expire(params: &mut CertificateParams) {
     params.not_after = rcgen::date_time_ymd(2049, 1, 1);
 }
 
-/// Writes each user's kubeconfig and token; gives the API server's list of tokens.
+/// Writes the administrator's kubeconfig; gives the API server's list of tokens: token, user, id, groups.
 fn users(home: &Home) -> Result<String, CredentialsError> {
-    let mut lines = String::new();
-    for user in User::ALL {
-        let token = hex(&random()?);
-        let config = kubeconfig(&token, home);
-        home.write_secret(&format!("{}.kubeconfig", user.file()), config.as_bytes())?;
-        lines.push_str(&user.token_line(&token));
-    }
-    Ok(lines)
+    let token = hex(&random()?);
+    let config = kubeconfig(&token, home);
+    home.write_secret(&format!("{ADMIN}.kubeconfig"), config.as_bytes())?;
+    Ok(format!("{token},{ADMIN},{ADMIN},system:masters\n"))
 }
 
 /// JSON is YAML, so this is what kubectl reads.
@@ -204,16 +163,6 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_is_its_service_account_and_nothing_more() {
-        let line = User::Agent.token_line("t");
-        assert!(
-            line.contains("system:serviceaccount:egret-system:egret-agent"),
-            "{line}"
-        );
-        assert!(!line.contains("masters"), "{line}");
-    }
 
     #[test]
     fn the_server_is_called_as_the_kubeconfigs_say() {

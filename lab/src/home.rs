@@ -88,6 +88,11 @@ impl Home {
             .join(format!("{}.log", process.replace('/', "-")))
     }
 
+    /// What one of Egret's Pods has: its volumes, and how its containers are started.
+    pub fn pod(&self, uid: &str) -> PathBuf {
+        self.folder.join("pods").join(uid)
+    }
+
     /// A certificate, key or token.
     pub fn secret(&self, name: &str) -> PathBuf {
         self.folder.join("secrets").join(name)
@@ -121,7 +126,7 @@ impl Home {
                 remove(&entry.path()).map_err(at(&entry.path()))?;
             }
         }
-        for part in ["logs", "secrets"] {
+        for part in ["logs", "secrets", "pods"] {
             let folder = self.folder.join(part);
             private_folder(&folder).map_err(at(&folder))?;
         }

@@ -1,22 +1,27 @@
-//! The kubelet of every node, and its CNI: Pods of the API become network namespaces.
+//! The kubelet of every node, and its CNI: Pods of the API become network namespaces, and those of Egret's own
+//! workloads processes.
 //!
-//! One task owns all Pods' networks; events and power orders reach it in turn, so nothing needs a
-//! lock. It decides with [`decision::decide`], works in batches, and never waits for the API server:
-//! what is to be written goes to [`status`].
+//! One task owns all Pods' networks and says which Pods live; events and power orders reach it in turn, so nothing
+//! needs a lock. It decides with [`decision::decide`], works in batches, and never waits for the API server: what is to
+//! be written goes to [`status`]. What a container does is up to a task of its Pod, [`life`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt, utils::Backoff, watcher};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::decision::{PodFacts, Step, decide};
+use self::decision::{PodFacts, Remains, Step, decide};
+use self::life::{Birth, Life, Surroundings};
+use self::slot::Slots;
 use self::status::Write;
+use crate::home::Home;
 use crate::netns::CommandError;
 use crate::node::Powered;
 use crate::sandbox::{self, Sandbox};
@@ -25,8 +30,20 @@ use crate::stray;
 use crate::topology::{NodeId, PodKey};
 use crate::underlay;
 
+mod care;
+pub mod container;
 pub mod decision;
+pub mod field;
+mod folder;
+mod life;
+pub mod probe;
+pub mod report;
+pub mod slot;
+pub mod sources;
 mod status;
+mod supplies;
+mod token;
+pub mod volume;
 
 /// The Pods that run and whose status says so: uid and address.
 pub type Running = BTreeMap<PodKey, (String, Ipv4Addr)>;
@@ -51,6 +68,9 @@ pub struct Kubelet {
     pub running: watch::Receiver<Running>,
     /// Which nodes have power.
     pub powered: watch::Receiver<Powered>,
+    /// Egret's own Pods.
+    pub slots: watch::Receiver<Slots>,
+    apart: watch::Sender<BTreeSet<NodeId>>,
 }
 
 /// The kubelet has ended.
@@ -66,26 +86,47 @@ pub enum PowerError {
 
 impl Kubelet {
     /// Starts the kubelet of all nodes.
-    pub fn start(spec: Arc<LabSpec>, client: Client) -> Self {
+    pub fn start(spec: Arc<LabSpec>, home: Home, client: Client) -> Self {
         let (orders, inbox) = mpsc::channel(16);
         let (writes, outbox) = mpsc::channel(4096);
         let (publish, running) = watch::channel(Running::new());
         let (power, powered) = watch::channel(spec.node_ids().collect());
+        let (slots, slots_seen) = watch::channel(Slots::new());
+        let (apart, apart_seen) = watch::channel(BTreeSet::new());
+        let (ended, ends) = mpsc::channel(64);
         tokio::spawn(status::write_all(client.clone(), outbox, publish.clone()));
+        let around = Surroundings {
+            spec: spec.clone(),
+            home,
+            client: client.clone(),
+            sources: sources::follow(&client),
+            slots,
+            apart: apart_seen,
+            ended,
+        };
         let worker = Worker {
             spec,
             pods: BTreeMap::new(),
             sandboxes: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            around: Arc::new(around),
             power,
             running: publish,
             writes,
         };
-        tokio::spawn(worker.run(events(client), inbox));
+        tokio::spawn(worker.run(events(client), inbox, ends));
         Self {
             orders,
             running,
             powered,
+            slots: slots_seen,
+            apart,
         }
+    }
+
+    /// Tells the kubelet which nodes the API server does not hear: it plays the controller that finds this out.
+    pub fn set_apart(&self, nodes: BTreeSet<NodeId>) {
+        self.apart.send_replace(nodes);
     }
 
     /// Tells the kubelet about a node's power and waits until that is done.
@@ -112,7 +153,7 @@ fn events(client: Client) -> impl Stream<Item = Event> {
 }
 
 /// The API server is next door and may be stopped on purpose: ask again soon, always.
-struct Soon;
+pub(crate) struct Soon;
 
 impl Iterator for Soon {
     type Item = Duration;
@@ -130,6 +171,8 @@ struct Worker {
     spec: Arc<LabSpec>,
     pods: BTreeMap<PodKey, PodFacts>,
     sandboxes: BTreeMap<PodKey, Sandbox>,
+    lives: BTreeMap<PodKey, Life>,
+    around: Arc<Surroundings>,
     power: watch::Sender<Powered>,
     running: watch::Sender<Running>,
     writes: mpsc::Sender<Write>,
@@ -147,6 +190,7 @@ impl Worker {
         mut self,
         events: impl Stream<Item = Event>,
         mut inbox: mpsc::Receiver<PowerOrder>,
+        mut ends: mpsc::Receiver<PodKey>,
     ) {
         let mut events = std::pin::pin!(events.ready_chunks(BATCH));
         let mut touched = Touched::default();
@@ -161,6 +205,10 @@ impl Worker {
                     Some(batch) => batch.into_iter().for_each(|event| self.take(event, &mut touched)),
                     None => return,
                 },
+                Some(ended) = ends.recv() => {
+                    self.lives.remove(&ended);
+                    touched.keys.insert(ended);
+                }
                 () = tokio::time::sleep(Duration::from_secs(1)), if again => {}
             }
             let failed = self.settle(&std::mem::take(&mut touched.keys)).await;
@@ -221,14 +269,47 @@ impl Worker {
         for facts in self.facts(&with(&[Step::Finish])) {
             self.write(Write::Gone(facts)).await;
         }
-        let started = self.set_up(&with(&[Step::Start, Step::Replace])).await;
-        let reported = with(&[Step::Report]);
-        for facts in self.facts(&reported.into_iter().chain(started.made).collect::<Vec<_>>()) {
-            let address = self.sandboxes.get(&facts.key).map(|one| one.address);
-            let address = address.unwrap_or_else(|| facts.node.address());
-            self.write(Write::Running(facts, address)).await;
+        for facts in self.facts(&with(&[Step::End])) {
+            if let Some(life) = self.lives.get(&facts.key) {
+                life.end(facts.grace).await;
+            }
         }
+        let started = self.set_up(&with(&[Step::Start, Step::Replace])).await;
+        let running = with(&[Step::Report, Step::Run]).into_iter();
+        self.run_now(&running.chain(started.made).collect::<Vec<_>>())
+            .await;
         started.failed
+    }
+
+    /// Says that these Pods run, or lets them live; in the order of their nodes, so that Egret's replicas are numbered
+    /// in it.
+    async fn run_now(&mut self, keys: &[PodKey]) {
+        let mut all = self.facts(keys);
+        all.sort_by_key(|facts| facts.node);
+        for facts in all {
+            let sandbox = self.sandboxes.get(&facts.key);
+            let address = sandbox.map_or_else(|| facts.node.address(), |one| one.address);
+            let Some(pod) = facts.own.clone() else {
+                self.write(Write::Running(facts, address)).await;
+                continue;
+            };
+            let netns = match sandbox {
+                Some(sandbox) => sandbox.pod.netns(),
+                None => facts.node.to_string(),
+            };
+            let slots = self.around.slots.borrow().clone();
+            let birth = Birth {
+                slot: slot::name(&pod, facts.node, |name| slots.contains_key(name)),
+                key: facts.key.clone(),
+                uid: facts.uid,
+                node: facts.node,
+                pod,
+                address,
+                netns,
+            };
+            let life = Life::begin(self.around.clone(), birth);
+            self.lives.insert(facts.key, life);
+        }
     }
 
     fn step(&self, key: &PodKey) -> Step {
@@ -237,7 +318,8 @@ impl Worker {
             .map(|facts| facts.node)
             .or(sandbox.map(|sandbox| sandbox.node));
         let has_power = node.is_some_and(|node| self.power.borrow().contains(&node));
-        decide(facts, sandbox, has_power)
+        let life = self.lives.get(key).map(|life| life.uid.as_str());
+        decide(facts, Remains { sandbox, life }, has_power)
     }
 
     fn facts(&self, keys: &[PodKey]) -> Vec<PodFacts> {
@@ -252,6 +334,8 @@ impl Worker {
     }
 
     async fn remove(&mut self, keys: &[PodKey]) {
+        let lives = keys.iter().filter_map(|key| self.lives.remove(key));
+        join_all(lives.map(|life| async move { life.kill().await })).await;
         let gone: Vec<Sandbox> = keys
             .iter()
             .filter_map(|key| self.sandboxes.remove(key))
@@ -301,7 +385,12 @@ impl Worker {
             .collect();
         let mut planned = Vec::new();
         for facts in self.facts(keys) {
-            let Some(address) = sandbox::free_address(facts.node, &taken) else {
+            let free = if facts.own.is_some() {
+                sandbox::last_free_address(facts.node, &taken)
+            } else {
+                sandbox::free_address(facts.node, &taken)
+            };
+            let Some(address) = free else {
                 eprintln!("{} has no Pod address left for {}", facts.node, facts.key);
                 continue;
             };
@@ -322,6 +411,7 @@ impl Worker {
                 self.power.send_modify(|powered| {
                     powered.remove(&node);
                 });
+                self.tell_lives(node, false).await;
                 let here = self.on(node);
                 let places = here
                     .iter()
@@ -340,10 +430,19 @@ impl Worker {
                     let pods = self.pods.values().filter(|facts| facts.node == node);
                     let keys = pods.map(|facts| facts.key.clone()).collect();
                     self.settle(&keys).await;
+                    self.tell_lives(node, true).await;
                 }
                 let _ = reply.send(booted);
             }
         }
+    }
+
+    /// Those that are about to end are not told that they can go on.
+    async fn tell_lives(&self, node: NodeId, has_power: bool) {
+        let here = self.pods.values().filter(|facts| facts.node == node);
+        let here = here.filter(|facts| !(has_power && facts.is_deleting));
+        let lives = here.filter_map(|facts| self.lives.get(&facts.key));
+        join_all(lives.map(|life| life.power(has_power))).await;
     }
 
     fn on(&self, node: NodeId) -> Vec<Sandbox> {

@@ -1,8 +1,7 @@
 //! What is applied to a fresh cluster before Egret's processes start.
 //!
-//! Owns the order: namespace, gossip key, then the kustomize folders, then waiting for the CRDs.
-//! The manifests themselves are those of `config/`, so each run exercises them, but for the workloads: what they would
-//! run, the lab runs as processes.
+//! Owns the order: namespace, gossip key, then the kustomize folder.
+//! The manifests themselves are those of `config/`, so each run exercises them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,9 +13,9 @@ use kube::{Api, Client};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::credentials::{EGRET_NAMESPACE, User};
+use crate::credentials::{ADMIN, EGRET_NAMESPACE};
 use crate::home::Home;
-use crate::spec::LabSpec;
+use crate::spec::{Egret, LabSpec};
 
 /// Why the manifests were not applied.
 #[derive(Debug, thiserror::Error)]
@@ -71,32 +70,24 @@ pub async fn prepare(client: &Client, gossip_key: &Path) -> Result<(), ManifestE
     Ok(())
 }
 
-/// Applies the lab's kustomize folders but for workloads, then waits until the API serves their kinds.
-pub async fn apply(spec: &LabSpec, home: &Home) -> Result<(), ManifestError> {
-    let mut objects = String::new();
-    for folder in &spec.manifests {
-        let folder = folder.display().to_string();
-        let all = kubectl(spec, home, &["kustomize", &folder], "").await?;
-        objects.push_str(&without_workloads(&all));
+/// Applies Egret's manifests.
+pub async fn apply(spec: &LabSpec, egret: &Egret, home: &Home) -> Result<(), ManifestError> {
+    let folder = egret.manifests.display().to_string();
+    let mut objects = kubectl(spec, home, &["kustomize", &folder], "").await?;
+    if !egret.has_webhook {
+        objects = without_webhook(&objects);
     }
-    if objects.is_empty() {
-        return Ok(());
-    }
-    kubectl(spec, home, &["apply", "--server-side", "-f", "-"], &objects).await?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd",
-        "--all",
-    ];
-    kubectl(spec, home, &wait, "").await.map(drop)
+    let apply = ["apply", "--server-side", "-f", "-"];
+    kubectl(spec, home, &apply, &objects).await.map(drop)
 }
 
-/// The objects of a text as kustomize writes it, each begun by a line of dashes.
-fn without_workloads(all: &str) -> String {
-    let objects = all.split("\n---\n");
-    let others = objects.filter(|object| !object.lines().any(|line| line == "kind: Deployment"));
+/// The objects of a text as kustomize writes it, each begun by a line of dashes, but for the webhook's Deployment.
+fn without_webhook(all: &str) -> String {
+    let is_webhook = |object: &str| {
+        let has = |wanted: &str| object.lines().any(|line| line == wanted);
+        has("kind: Deployment") && has("  name: egret-webhook")
+    };
+    let others = all.split("\n---\n").filter(|object| !is_webhook(object));
     others
         .flat_map(|object| ["---\n", object.trim_end(), "\n"])
         .collect()
@@ -115,7 +106,7 @@ async fn kubectl(
     };
     let mut child = Command::new(&spec.kubectl)
         .args(args)
-        .env("KUBECONFIG", home.kubeconfig(User::Admin.file()))
+        .env("KUBECONFIG", home.kubeconfig(ADMIN))
         .env("KUBECACHEDIR", home.folder().join("kube-cache"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -142,12 +133,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_lab_runs_itself_is_left_out() {
-        let all = "kind: Role\nrules: []\n---\nkind: Deployment\nspec: {}\n---\nkind: Service\n";
-        let left = without_workloads(all);
-        assert_eq!(left, "---\nkind: Role\nrules: []\n---\nkind: Service\n");
-        // A Deployment that is only spoken of.
-        let reference = "kind: Other\nspec:\n  kind: Deployment\n";
-        assert_eq!(without_workloads(reference), format!("---\n{reference}"));
+    fn only_the_webhooks_deployment_is_left_out() {
+        let object = |kind: &str, name: &str| format!("kind: {kind}\nmetadata:\n  name: {name}\n");
+        let operator = object("Deployment", "egret-operator");
+        let service = object("Service", "egret-webhook");
+        let webhook = object("Deployment", "egret-webhook");
+        let all = [operator.as_str(), &webhook, &service];
+        assert_eq!(
+            without_webhook(&all.join("---\n")),
+            format!("---\n{operator}---\n{service}")
+        );
     }
 }

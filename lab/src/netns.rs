@@ -1,13 +1,17 @@
 //! Commands of the system (`ip`, `nft`, `sysctl`, iptables) in one of the lab's network namespaces.
 //!
-//! Owns how such a command is started and how its failure is told. Decides nothing: callers bring
+//! Owns how such a command is started and how its failure is told, and sockets that live there. Decides nothing: callers bring
 //! finished batches. `ip` and `nft` get their input as one batch, so that one process does it all.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+use nix::sched::{CloneFlags, setns};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::process::Command;
 
 /// Where `ip netns` keeps its names; the lab has a private /run.
@@ -64,6 +68,21 @@ impl Netns {
             Self::Root => true,
             Self::Named(name) => Path::new(FOLDER).join(name).exists(),
         }
+    }
+
+    /// A socket that lives here: it is made by a thread that enters this namespace and ends there.
+    pub async fn socket(&self) -> io::Result<TcpSocket> {
+        let Self::Named(name) = self else {
+            return TcpSocket::new_v4();
+        };
+        let path = Path::new(FOLDER).join(name);
+        let enter = move || {
+            setns(File::open(path)?, CloneFlags::CLONE_NEWNET)?;
+            TcpSocket::new_v4()
+        };
+        let made = tokio::task::spawn_blocking(|| std::thread::spawn(enter).join()).await;
+        made.map_err(io::Error::other)?
+            .map_err(|_| io::Error::other("the thread that makes it panicked"))?
     }
 
     /// Runs `ip -batch` with these lines; the first that fails ends it.

@@ -90,6 +90,17 @@ impl Partition {
         self
     }
 
+    /// The nodes that cannot speak with the API server, or hear it.
+    pub fn apart(&self) -> BTreeSet<NodeId> {
+        let apart = self.silenced.iter().filter_map(|pair| match pair {
+            (Endpoint::Node(node), Endpoint::Api) | (Endpoint::Api, Endpoint::Node(node)) => {
+                Some(*node)
+            }
+            _ => None,
+        });
+        apart.collect()
+    }
+
     /// One nft transaction that makes table `lab` exactly this.
     pub fn render(&self) -> String {
         let (mut forward, mut input, mut output) = (String::new(), String::new(), String::new());

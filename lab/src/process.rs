@@ -1,6 +1,6 @@
 //! One process that the lab keeps running, as a kubelet does: orders in, state out.
 //!
-//! Owns start, signals, back-off and the log file. Never knows what the process is for.
+//! Owns start, signals, back-off, the count of its lives and the log file. Never knows what the process is for.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -74,6 +74,15 @@ pub enum State {
     Down,
 }
 
+/// How far a process has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course {
+    /// What it is doing.
+    pub state: State,
+    /// How often it was started.
+    pub starts: u32,
+}
+
 /// Delays between an end and the next start: 0.1 s, doubled up to 5 s, from the beginning again
 /// after a life of 10 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,14 +126,17 @@ type Message = (Order, Answer);
 pub struct Process {
     name: String,
     orders: mpsc::Sender<Message>,
-    state: watch::Receiver<State>,
+    course: watch::Receiver<Course>,
 }
 
 impl Process {
     /// Starts to keep a process: it runs soon, and again after every end until ordered otherwise.
     pub fn keep(launch: Launch) -> Self {
         let (orders, inbox) = mpsc::channel(16);
-        let (publish, state) = watch::channel(State::BackingOff);
+        let (publish, course) = watch::channel(Course {
+            state: State::BackingOff,
+            starts: 0,
+        });
         let name = launch.name.clone();
         tokio::spawn(
             Keeper {
@@ -138,7 +150,7 @@ impl Process {
         Self {
             name,
             orders,
-            state,
+            course,
         }
     }
 
@@ -158,16 +170,26 @@ impl Process {
             .map_err(failed)
     }
 
+    /// Its name in the lab.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What it is doing now.
     pub fn state(&self) -> State {
-        *self.state.borrow()
+        self.course.borrow().state
+    }
+
+    /// What it is doing, now and from now on.
+    pub fn course(&self) -> watch::Receiver<Course> {
+        self.course.clone()
     }
 }
 
 struct Keeper {
     launch: Launch,
     inbox: mpsc::Receiver<Message>,
-    publish: watch::Sender<State>,
+    publish: watch::Sender<Course>,
     backoff: Backoff,
 }
 
@@ -211,7 +233,10 @@ impl Keeper {
             return self.wait_after(birth.elapsed());
         };
         let pid = child.id().unwrap_or_default();
-        self.publish.send_replace(State::Running(pid));
+        self.publish.send_modify(|course| {
+            course.state = State::Running(pid);
+            course.starts = course.starts.saturating_add(1);
+        });
         loop {
             tokio::select! {
                 _ = child.wait() => return self.wait_after(birth.elapsed()),
@@ -221,7 +246,7 @@ impl Keeper {
                         None => answer_done(answer),
                         Some(Next::Live(_)) => return Next::Live(Some(answer)),
                         Some(next) => {
-                            self.publish.send_replace(next.state());
+                            self.tell(next.state());
                             answer_done(answer);
                             return next;
                         }
@@ -229,6 +254,10 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn tell(&self, state: State) {
+        self.publish.send_modify(|course| course.state = state);
     }
 
     fn wait_after(&mut self, life: Duration) -> Next {
@@ -243,8 +272,13 @@ impl Keeper {
             Order::Start => return None,
             Order::Stop => return self.hold(pid, Signal::SIGSTOP, State::Stopped(pid)),
             Order::Cont => return self.hold(pid, Signal::SIGCONT, State::Running(pid)),
-            Order::Kill | Order::Halt => end(child, pid, Duration::ZERO).await,
-            Order::Shutdown | Order::Restart => end(child, pid, self.launch.grace).await,
+            // An error means that it has ended.
+            Order::Kill | Order::Halt => _ = child.kill().await,
+            Order::Shutdown | Order::Restart => {
+                if let Some(next) = self.end(child, pid).await {
+                    return Some(next);
+                }
+            }
         }
         Some(match order {
             Order::Kill => self.wait_after(Duration::ZERO),
@@ -256,16 +290,43 @@ impl Keeper {
         })
     }
 
+    /// Ends a process: SIGTERM (and SIGCONT, should it be stopped), then SIGKILL after the grace, or as soon as somebody
+    /// says so; what follows then.
+    async fn end(&mut self, child: &mut Child, pid: u32) -> Option<Next> {
+        signal(pid, Signal::SIGTERM);
+        signal(pid, Signal::SIGCONT);
+        let until = Instant::now() + self.launch.grace;
+        let (next, answer) = loop {
+            let message = tokio::select! {
+                _ = child.wait() => return None,
+                () = tokio::time::sleep_until(until) => break (None, None),
+                message = self.inbox.recv() => message,
+            };
+            match message {
+                None => break (Some(Next::End), None),
+                Some((Order::Halt, answer)) => break (Some(Next::Park), Some(answer)),
+                Some((Order::Kill, answer)) => break (None, Some(answer)),
+                Some((_, answer)) => {
+                    // Nobody waits any more: there is nothing to take back.
+                    let _ = answer.send(Err("it is just ending".to_owned()));
+                }
+            }
+        };
+        // An error means that it has ended.
+        let _ = child.kill().await;
+        answer.into_iter().for_each(answer_done);
+        next
+    }
+
     fn hold(&self, pid: u32, name: Signal, state: State) -> Option<Next> {
         signal(pid, name);
-        self.publish.send_replace(state);
+        self.tell(state);
         None
     }
 
     /// Between two lives: until the delay is over, or an order says otherwise.
     async fn pause(&mut self, delay: Option<Duration>) -> Next {
-        self.publish
-            .send_replace(delay.map_or(Next::Park, Next::Wait).state());
+        self.tell(delay.map_or(Next::Park, Next::Wait).state());
         let until = delay.map(|delay| Instant::now() + delay);
         loop {
             let over = async {
@@ -282,7 +343,7 @@ impl Keeper {
                 None => return Next::End,
                 Some((Order::Start | Order::Restart, answer)) => return Next::Live(Some(answer)),
                 Some((Order::Halt | Order::Shutdown, answer)) => {
-                    self.publish.send_replace(State::Down);
+                    self.tell(State::Down);
                     answer_done(answer);
                     return Next::Park;
                 }
@@ -329,19 +390,6 @@ fn spawn(launch: &Launch) -> std::io::Result<Child> {
         .stderr(Stdio::from(log))
         .kill_on_drop(true)
         .spawn()
-}
-
-/// Ends a process: SIGTERM (and SIGCONT, should it be stopped), then SIGKILL after the grace.
-async fn end(child: &mut Child, pid: u32, grace: Duration) {
-    if !grace.is_zero() {
-        signal(pid, Signal::SIGTERM);
-        signal(pid, Signal::SIGCONT);
-        if tokio::time::timeout(grace, child.wait()).await.is_ok() {
-            return;
-        }
-    }
-    // An error means that it has ended.
-    let _ = child.kill().await;
 }
 
 fn signal(pid: u32, signal: Signal) {

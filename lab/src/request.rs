@@ -5,13 +5,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::{CONNECTION, HOST};
+use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -56,24 +56,48 @@ pub async fn get(url: &Uri, family: Family, limit: Duration) -> Result<Bytes, Re
     answer.map_err(|_| RequestError::TimedOut(limit))?
 }
 
+/// Requests `path` at an address through this socket; the status of the answer.
+pub async fn status(
+    socket: TcpSocket,
+    address: SocketAddr,
+    path: &str,
+    limit: Duration,
+) -> Result<StatusCode, RequestError> {
+    let exchange = async {
+        let stream = socket.connect(address).await?;
+        Ok(talk(stream, &address.to_string(), path).await?.0)
+    };
+    let answer = tokio::time::timeout(limit, exchange).await;
+    answer.map_err(|_| RequestError::TimedOut(limit))?
+}
+
 async fn exchange(url: &Uri, family: Family) -> Result<Bytes, RequestError> {
     let host = url.host().filter(|_| url.scheme_str() == Some("http"));
     let host = host.ok_or_else(|| RequestError::Url(url.to_string()))?;
     let address = resolve(host, url.port_u16().unwrap_or(80), family).await?;
-    let stream = TokioIo::new(TcpStream::connect(address).await?);
-    let (mut sender, connection) = http1::handshake(stream).await?;
+    let stream = TcpStream::connect(address).await?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
+    Ok(talk(stream, host, path).await?.1)
+}
+
+async fn talk(
+    stream: TcpStream,
+    host: &str,
+    path: &str,
+) -> Result<(StatusCode, Bytes), RequestError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = http::Request::get(path)
         .header(HOST, host)
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| RequestError::Url(url.to_string()))?;
+        .map_err(|_| RequestError::Url(format!("http://{host}{path}")))?;
     let answer = async {
         let answer = sender.send_request(request).await?;
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
             .collect()
             .await;
-        body.map(http_body_util::Collected::to_bytes)
+        body.map(|body| (status, body.to_bytes()))
             .map_err(RequestError::Body)
     };
     // The connection moves bytes for the answer: both must be polled, the answer decides.

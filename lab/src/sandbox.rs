@@ -59,6 +59,13 @@ pub fn free_address(node: NodeId, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr
         .find(|address| !taken.contains(address))
 }
 
+/// The highest free Pod address of `node`: for Egret's own Pods, so that users' begin with the lowest.
+pub fn last_free_address(node: NodeId, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+    node.pod_addresses()
+        .filter(|address| !taken.contains(address))
+        .last()
+}
+
 /// Makes these Pods' networks. After an error some may be there: tear them down before trying again.
 pub async fn set_up(sandboxes: &[Sandbox], mtu: u16) -> Result<(), CommandError> {
     Netns::Root.ip(&pairs_batch(sandboxes, mtu)).await?;

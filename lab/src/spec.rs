@@ -66,14 +66,19 @@ pub struct LabSpec {
     pub kubectl: PathBuf,
     /// This program.
     pub program: PathBuf,
-    /// The kustomize folders to apply, in order.
-    pub manifests: Vec<PathBuf>,
-    /// Egret's operator, when it shall run.
-    pub operator: Option<PathBuf>,
-    /// Egret's webhook, when it shall run.
-    pub webhook: Option<PathBuf>,
-    /// Egret's agent, when it shall run.
-    pub agent: Option<PathBuf>,
+    /// Egret, when it shall run.
+    pub egret: Option<Egret>,
+}
+
+/// What Egret is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Egret {
+    /// The folder of its programs: each image is the one of its name.
+    pub programs: PathBuf,
+    /// The kustomize folder that is applied.
+    pub manifests: PathBuf,
+    /// Whether the webhook's Deployment is applied too.
+    pub has_webhook: bool,
 }
 
 impl LabSpec {

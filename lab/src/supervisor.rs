@@ -26,11 +26,9 @@ use crate::manifests::{self, ManifestError};
 use crate::netns::{CommandError, Netns};
 use crate::node;
 use crate::process::{Launch, Process};
+use crate::readiness::{self, NotReady};
 use crate::spec::LabSpec;
-use crate::{endpoints, underlay, workload};
-
-/// How long the webhook may take to fill its caches, and the operator to make its certificate and see it serve.
-const WEBHOOK_PATIENCE: Duration = Duration::from_mins(1);
+use crate::{scheduler, underlay};
 
 /// Why a lab did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +51,9 @@ pub enum SupervisorError {
     /// Its objects.
     #[error("the API server did not take the lab's nodes: {0}")]
     Api(#[from] kube::Error),
-    /// Its webhook.
-    #[error(
-        "the webhook did not serve within {WEBHOOK_PATIENCE:?}: the logs of operator and webhook may say why"
-    )]
-    Webhook,
+    /// Egret itself.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// Its external host.
     #[error(transparent)]
     Ext(#[from] SilentError),
@@ -146,28 +142,17 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     step("the API server answers")?;
     let controllers = Process::keep(control_plane::controller_manager(&spec, home, &credentials));
     node::register(&client, spec.node_ids()).await?;
-    let kubelet = Kubelet::start(spec.clone(), client.clone());
-    tokio::spawn(node::stay_alive(client.clone(), kubelet.powered.clone()));
+    let kubelet = Kubelet::start(spec.clone(), home.clone(), client.clone());
+    let powered = || kubelet.powered.clone();
+    tokio::spawn(node::stay_alive(client.clone(), powered()));
+    tokio::spawn(scheduler::run(client.clone(), powered()));
     let mut cluster = Cluster::new(spec.clone(), client.clone(), kubelet);
-    cluster.adopt("etcd", None, etcd);
-    cluster.adopt("apiserver", None, apiserver);
-    cluster.adopt("controller-manager", None, controllers);
-    cluster.adopt("ext", None, ext);
+    cluster.adopt("etcd", etcd);
+    cluster.adopt("apiserver", apiserver);
+    cluster.adopt("controller-manager", controllers);
+    cluster.adopt("ext", ext);
     install(&spec, home, &client, &credentials).await?;
-    start_egret(&spec, home, &credentials, &mut cluster)?;
-    await_webhook(&spec, &client).await?;
     Ok(cluster)
-}
-
-/// Until the API server asks the webhook, objects are taken unchecked; where parts are missing, that never ends.
-async fn await_webhook(spec: &LabSpec, client: &Client) -> Result<(), SupervisorError> {
-    if spec.operator.is_none() || spec.webhook.is_none() || spec.manifests.is_empty() {
-        return Ok(());
-    }
-    tokio::time::timeout(WEBHOOK_PATIENCE, endpoints::registered(client))
-        .await
-        .map_err(|_| SupervisorError::Webhook)?;
-    step("the webhook serves")
 }
 
 async fn network(spec: &LabSpec) -> Result<(), SupervisorError> {
@@ -188,46 +173,13 @@ async fn install(
     credentials: &Credentials,
 ) -> Result<(), SupervisorError> {
     manifests::prepare(client, &credentials.gossip_key).await?;
-    if spec.manifests.is_empty() {
-        return Ok(());
-    }
-    manifests::apply(spec, home).await?;
-    step("the manifests are applied")
-}
-
-fn start_egret(
-    spec: &LabSpec,
-    home: &Home,
-    credentials: &Credentials,
-    cluster: &mut Cluster,
-) -> Result<(), SupervisorError> {
-    let replicas = spec.node_ids().zip(1..=workload::OPERATOR_REPLICAS);
-    for (program, (node, replica)) in spec.operator.iter().cycle().zip(replicas) {
-        cluster.run_on(node, workload::operator(program, home, node, replica));
-    }
-    start_webhook(spec, home, cluster);
-    let Some(program) = &spec.agent else {
+    let Some(egret) = &spec.egret else {
         return Ok(());
     };
-    for node in spec.node_ids() {
-        cluster.run_on(
-            node,
-            workload::agent(program, home, node, &credentials.gossip_key),
-        );
-    }
-    step("Egret's processes are started")
-}
-
-/// One replica on each of the first nodes.
-fn start_webhook(spec: &LabSpec, home: &Home, cluster: &mut Cluster) {
-    let Some(program) = &spec.webhook else {
-        return;
-    };
-    let nodes = spec.node_ids().zip(1..=workload::WEBHOOK_REPLICAS);
-    for (node, replica) in nodes.clone() {
-        cluster.run_on(node, workload::webhook(program, home, node, replica));
-    }
-    cluster.list_webhook(nodes.map(|(node, _)| node).collect());
+    manifests::apply(spec, egret, home).await?;
+    step("the manifests are applied")?;
+    readiness::await_egret(client, spec.nodes).await?;
+    step("operator, webhook and agents are ready")
 }
 
 /// The external host's HTTP server: this program again.

@@ -44,11 +44,11 @@ pub async fn attach_ext(spec: &LabSpec) -> Result<(), CommandError> {
     ext.nft(&seen_table()).await
 }
 
-/// Makes a node: its uplink, its routes to the others' Pods and the masquerade of a CNI.
+/// Makes a node: its uplink, its routes to the others' Pods and the masquerade of a CNI. The API server finds its Pods.
 pub async fn attach_node(spec: &LabSpec, node: NodeId) -> Result<(), CommandError> {
-    Netns::Root
-        .ip(&port_batch(&node.to_string(), &node.mac(), spec.mtu))
-        .await?;
+    let port = port_batch(&node.to_string(), &node.mac(), spec.mtu);
+    let route = format!("route replace {} via {}\n", node.pod_cidr(), node.address());
+    Netns::Root.ip(&(port + &route)).await?;
     let netns = Netns::Named(node.to_string());
     netns.ip(&node_batch(spec, node)).await?;
     netns.sysctl(&["net.ipv4.ip_forward=1"]).await?;

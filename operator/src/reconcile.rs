@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
+use egret_domain::condition::Type;
 use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite};
 use egret_domain::name::{EgressName, PoolName};
 use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
+use egret_runtime::live::Pulse;
 use egret_runtime::ready::Awaited;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
@@ -23,7 +25,7 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::catching_up::{CatchingUp, existing};
@@ -41,6 +43,8 @@ const BATCH: usize = 1024;
 const POOL_REST: Duration = Duration::from_millis(500);
 /// Objects that may wait for another try. One that finds no place is tried again when it changes.
 const MOST_RETRIES: usize = 100_000;
+/// All objects are counted this often.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 const BACKOFF: Limits = Limits {
     first: Duration::from_millis(200),
     // Soon enough after an API server's absence.
@@ -59,7 +63,7 @@ pub struct Reconciler {
     egresses: BTreeMap<EgressName, Arc<Egress>>,
     pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
     awaited: BTreeSet<Source>,
-    ready: Option<(Awaited, oneshot::Sender<()>)>,
+    seen: Option<Seen>,
     lead: Lead,
     duty: Duty,
     queue: Queue,
@@ -67,6 +71,16 @@ pub struct Reconciler {
     retries: Retries<Object>,
     writer: Writer,
     metrics: Metrics,
+    pulse: Pulse,
+}
+
+/// Who is told when everything that exists has been seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whoever asks whether this replica is ready.
+    pub ready: Awaited,
+    /// The election: this replica could lead.
+    pub able: oneshot::Sender<()>,
 }
 
 /// What this replica does beside noting what arrives.
@@ -90,20 +104,14 @@ enum Job {
 type Done = (Object, Result<(), Error>);
 
 impl Reconciler {
-    /// A loop that has seen nothing yet; `ready` is done, and `able` told, when everything that exists has been seen.
-    pub fn new(
-        writer: Writer,
-        metrics: Metrics,
-        lead: Lead,
-        ready: Awaited,
-        able: oneshot::Sender<()>,
-    ) -> Self {
+    /// A loop that has seen nothing yet.
+    pub fn new(writer: Writer, metrics: Metrics, lead: Lead, seen: Seen, pulse: Pulse) -> Self {
         Self {
             control: Control::default(),
             egresses: BTreeMap::new(),
             pools: BTreeMap::new(),
             awaited: Source::all(),
-            ready: Some((ready, able)),
+            seen: Some(seen),
             lead,
             duty: Duty::Follow,
             queue: Queue::default(),
@@ -111,6 +119,7 @@ impl Reconciler {
             retries: Retries::new(BACKOFF, MOST_RETRIES),
             writer,
             metrics,
+            pulse,
         }
     }
 
@@ -123,17 +132,20 @@ impl Reconciler {
         let (mut under_way, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut batch = Vec::with_capacity(BATCH);
         tokio::pin!(end);
+        let mut counting = interval(COUNT_EVERY);
+        counting.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.pulse.beat();
             tokio::select! {
                 () = &mut end => break,
                 received = messages.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
                         break;
                     }
-                    batch.drain(..).for_each(|message| self.note(message));
                 }
                 Ok(()) = self.lead.changed() => self.turn(),
                 asked = asked(&mut self.duty) => self.asked(asked),
+                _ = counting.tick() => self.metrics.show_census(&self.control.census()),
                 object = self.retries.next() => self.control.apply(Fact::NotWritten(object)),
                 Some((object, result)) = under_way.next(), if !under_way.is_empty() => {
                     self.finish(&object, result);
@@ -143,7 +155,7 @@ impl Reconciler {
                     self.busy.remove(&object);
                 }
             }
-            self.decide();
+            self.decide(&mut batch);
             while under_way.len() < AT_ONCE
                 && let Some(job) = self.next_job()
             {
@@ -198,7 +210,10 @@ impl Reconciler {
                 if let Duty::CatchUp(catching_up) = &mut self.duty {
                     catching_up.see(&name, &egress.metadata);
                 }
-                self.egresses.insert(name, egress);
+                let before = self.egresses.insert(name, egress.clone());
+                if let Some(change) = before.and_then(|before| holder_change(&before, &egress)) {
+                    self.metrics.count_holder_change(change);
+                }
                 self.control.apply(fact);
             }
             Message::Pool(fact, pool) => {
@@ -230,7 +245,7 @@ impl Reconciler {
     fn synced(&mut self, source: Source) {
         self.awaited.remove(&source);
         if self.awaited.is_empty()
-            && let Some((ready, able)) = self.ready.take()
+            && let Some(Seen { ready, able }) = self.seen.take()
         {
             info!(
                 egresses = self.egresses.len(),
@@ -243,7 +258,7 @@ impl Reconciler {
         }
     }
 
-    fn decide(&mut self) {
+    fn begin_when_caught_up(&mut self) {
         if let Duty::CatchUp(catching_up) = &self.duty
             && catching_up.is_done()
         {
@@ -251,11 +266,21 @@ impl Reconciler {
             self.control.apply(Fact::Synced);
             self.duty = Duty::Lead;
         }
+    }
+
+    fn decide(&mut self, batch: &mut Vec<Message>) {
+        let (begin, messages) = (Instant::now(), batch.len());
+        batch.drain(..).for_each(|message| self.note(message));
+        self.begin_when_caught_up();
         let decisions = self.control.decide();
         for decision in &decisions {
             self.queue.push(decision.object());
         }
-        self.metrics.show_queued(self.queue.len());
+        if messages > 0 {
+            self.metrics.count_round(messages, begin.elapsed());
+        }
+        self.metrics
+            .show_waiting(self.queue.len(), self.retries.waiting());
     }
 
     /// The next object that nobody is writing to, and the writing of it.
@@ -345,6 +370,9 @@ impl Job {
                     let result = to.egress(write, &egress, Timestamp::now()).await;
                     metrics.count(egress_write(write), outcome(&result));
                     result?;
+                    if let Some(result) = allocation(&egress, write) {
+                        metrics.count_allocation(result);
+                    }
                     tell(&egress, write);
                 }
             }
@@ -370,6 +398,34 @@ fn tell(egress: &Egress, write: &EgressWrite) {
         EgressWrite::ClearHolder(node) => info!(egress, %node, "the holder is gone"),
         EgressWrite::Status { .. } => debug!(egress, ?write, "status written"),
     }
+}
+
+/// What happened to the node that holds the Egress's IP, where something did.
+fn holder_change(before: &Egress, now: &Egress) -> Option<&'static str> {
+    let holder = |egress: &Egress| {
+        let node = egress.status.as_ref()?.egress_node.clone()?;
+        Some(node).filter(|node| !node.is_empty())
+    };
+    match (holder(before), holder(now)) {
+        (None, Some(_)) => Some("taken"),
+        (Some(_), None) => Some("left"),
+        (Some(before), Some(now)) if before != now => Some("moved"),
+        _ => None,
+    }
+}
+
+/// What this write tells the Egress about the address that it wants, if it was not told so before.
+fn allocation(egress: &Egress, write: &EgressWrite) -> Option<&'static str> {
+    let EgressWrite::Status { conditions, .. } = write else {
+        return None;
+    };
+    let told = conditions
+        .iter()
+        .find(|told| told.kind == Type::IpAllocated)?;
+    let mut before = egress.status.iter().flat_map(|status| &status.conditions);
+    let is_known = before
+        .any(|before| before.type_ == Type::IpAllocated.as_str() && before.reason == told.reason);
+    (!is_known).then_some(told.reason)
 }
 
 fn outcome(result: &Result<(), Error>) -> &'static str {

@@ -19,7 +19,7 @@ use crate::certificate::{Real, Settings};
 use crate::feed;
 use crate::lease::Elector;
 use crate::metrics::Metrics;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Reconciler, Seen};
 use crate::write::Writer;
 
 /// Messages that may wait for the reconciler; who sends more waits.
@@ -42,8 +42,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let ready = process.readiness.wait_for("the first lists of all watches");
     let (able, is_able) = oneshot::channel();
     let (elector, lead) = Elector::new(&client, identity(args), permit, is_able, metrics.clone());
+    let pulse = process.liveness.pulse("reconciler");
     let writer = Writer::new(writing.clone());
-    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), ready, able);
+    let seen = Seen { ready, able };
+    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), seen, pulse);
     let keeper = Keeper::new(
         Store::new(&writing, NAMESPACE),
         settings(args),

@@ -7,6 +7,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::Targets;
 
+use crate::levels;
+
 /// Port of the admin server unless `--admin-address` says otherwise.
 pub const ADMIN_PORT: u16 = 6090;
 
@@ -17,11 +19,12 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
-    /// What is logged: a level (error, warn, info, debug, trace), or levels by module such as `info,kube=debug`.
-    #[arg(long, env = "EGRET_LOG", default_value = "info")]
+    /// What is logged: a level (off, error, warn, info, debug, trace), and others for modules, such as `info,kube=debug`. It
+    /// can be changed while the process runs: PUT /log-level of the admin server, from the same machine or Pod.
+    #[arg(long, env = "EGRET_LOG", default_value = "info", value_parser = levels::parse)]
     pub log_level: Targets,
 
-    /// Address of the admin server: /live, /ready and /metrics.
+    /// Address of the admin server: /live, /ready, /metrics and /log-level.
     #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, ADMIN_PORT)))]
     pub admin_address: SocketAddr,
 }

@@ -1,7 +1,7 @@
 //! The client of the API server.
 //!
 //! Owns where the API server is found (the variable `KUBECONFIG`, `~/.kube/config`, or the Pod's service account) and
-//! how soon a dead connection is noticed. Never retries by itself what changes something.
+//! how soon a dead connection is noticed; every request is counted. Never retries by itself what changes something.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder};
 
 use crate::fence::{self, Fenced, Permit};
+
+use crate::metrics;
 
 /// An idle connection is probed after this time: a watch alone would not notice for minutes that the API server's
 /// machine is gone or that the network was cut.
@@ -76,6 +78,7 @@ where
     let https = config.rustls_https_connector_with_connector(connector);
     let http: Http<_, Body> = Http::builder(TokioExecutor::new()).build(https.map_err(unusable)?);
     let service = ServiceBuilder::new()
+        .layer(metrics::requests())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(unusable)?)
         .layer(config.extra_headers_layer().map_err(unusable)?)

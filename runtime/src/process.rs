@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -12,11 +13,13 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
+use crate::admin::{self, Sources};
 use crate::args::Common;
+use crate::levels::Levels;
+use crate::live::Liveness;
 use crate::ready::Readiness;
 use crate::tasks::{Fatal, Tasks};
-use crate::telemetry;
-use crate::{Failure, admin};
+use crate::{Failure, metrics, telemetry};
 
 /// Where the kubelet looks for a container's last words, shown by `kubectl describe pod`.
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -34,6 +37,8 @@ pub struct Process {
     pub tasks: Tasks,
     /// What it waits for before it is ready.
     pub readiness: Readiness,
+    /// The loops that have to go round.
+    pub liveness: Liveness,
     /// Its metrics, to be registered during the start.
     pub metrics: Registry,
 }
@@ -81,7 +86,7 @@ where
     S: AsyncFnOnce(&mut Process) -> Result<(), E>,
     E: Into<Failure>,
 {
-    telemetry::init(args)?;
+    let levels = telemetry::init(args)?;
     // An error means that a provider has been chosen already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread()
@@ -89,10 +94,10 @@ where
         .enable_all()
         .build()
         .map_err(Error::Runtime)?
-        .block_on(live(args, start))
+        .block_on(live(args, levels, start))
 }
 
-async fn live<S, E>(args: &Common, start: S) -> Result<(), Error>
+async fn live<S, E>(args: &Common, levels: Levels, start: S) -> Result<(), Error>
 where
     S: AsyncFnOnce(&mut Process) -> Result<(), E>,
     E: Into<Failure>,
@@ -100,19 +105,24 @@ where
     let asked = asked_to_stop().map_err(Error::Runtime)?;
     let listener = admin::listen(args.admin_address).await?;
     let mut process = Process::default();
+    metrics::register(&mut process.metrics);
     start(&mut process)
         .await
         .map_err(|error| Error::Start(error.into()))?;
     let Process {
         mut tasks,
         readiness,
+        liveness,
         metrics,
     } = process;
+    let sources = Sources {
+        liveness,
+        readiness,
+        metrics: Arc::new(metrics),
+        levels,
+    };
     let shutdown = tasks.shutdown();
-    tasks.spawn(
-        "admin server",
-        admin::serve(listener, readiness, metrics, shutdown),
-    );
+    tasks.spawn("admin server", admin::serve(listener, sources, shutdown));
     info!(version = env!("CARGO_PKG_VERSION"), admin = %args.admin_address, "started");
     tasks.run(asked, GRACE).await?;
     info!("stopped");

@@ -77,6 +77,11 @@ impl<K: Ord + Clone> Retries<K> {
             .is_some_and(|failed| failed.due.is_some())
     }
 
+    /// How many wait to come back.
+    pub fn waiting(&self) -> usize {
+        self.due.len()
+    }
+
     /// The next key, once it is due; waits for ever while there is none. May be dropped at any time.
     pub async fn next(&mut self) -> K {
         let Some((due, _)) = self.due.first() else {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Config};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -22,7 +23,7 @@ use tracing::{info, warn};
 pub use self::guarded::Guarded;
 use self::guarded::Malformed;
 use crate::backoff::Limits;
-use crate::describe;
+use crate::{describe, metrics};
 
 /// Short enough to go on at once after an API server's restart, long enough not to press one that is ill.
 const BACKOFF: Limits = Limits {
@@ -136,6 +137,7 @@ struct Connection {
 
 impl Connection {
     fn works<K>(&mut self, event: &watcher::Event<K>) {
+        metrics::watches().told(&self.kind, Timestamp::now().as_second());
         // The mark before a list says nothing yet: the list may fail.
         if self.failures > 0 && !matches!(event, watcher::Event::Init) {
             info!(kind = self.kind, "watching again");
@@ -144,6 +146,7 @@ impl Connection {
     }
 
     async fn failed(&mut self, error: &watcher::Error) {
+        metrics::watches().failed(&self.kind, error);
         if is_expired(error) {
             // The server answers, but remembers less than was missed: list anew, and soon.
             self.failures = 0;

@@ -82,7 +82,24 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use egret_runtime::metrics::page;
+
     use super::*;
+
+    #[test]
+    fn the_page_has_the_webhooks_metrics() {
+        let mut registry = Registry::default();
+        let asked = Asked {
+            stage: "validate",
+            kind: "Egress",
+            operation: "create",
+        };
+        Metrics::registered(&mut registry).count(asked, "allowed", Duration::ZERO);
+        assert_eq!(
+            page::documented("Webhook").unwrap(),
+            page::registered(&registry).unwrap()
+        );
+    }
 
     #[test]
     fn answers_are_counted_and_timed() {

@@ -61,7 +61,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let following = async move { certificate::follow(client, &namespace, served, ready).await };
     let tasks = &mut process.tasks;
     tasks.spawn("certificate", until(&answered, following));
-    let serving = serve(listener, router(sources), tls, tasks.shutdown());
+    let pulse = process.liveness.pulse("server");
+    let serving = serve(listener, router(sources), tls, tasks.shutdown(), pulse);
     tasks.spawn("server", async move {
         let _last = answered.drop_guard();
         serving.await

@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, header};
+use egret_runtime::live::Pulse;
 use egret_runtime::{describe, socket};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -100,6 +101,7 @@ pub async fn serve(
     router: Router,
     tls: Arc<ServerConfig>,
     shutdown: CancellationToken,
+    pulse: Pulse,
 ) -> Result<(), Error> {
     let host = Host {
         tls: TlsAcceptor::from(tls),
@@ -107,7 +109,7 @@ pub async fn serve(
         leaving: shutdown,
         limits: LIMITS,
     };
-    host.serve(listener).await;
+    host.serve(listener, pulse).await;
     Ok(())
 }
 
@@ -139,13 +141,14 @@ struct Host {
 }
 
 impl Host {
-    async fn serve(self, listener: TcpListener) {
+    async fn serve(self, listener: TcpListener, pulse: Pulse) {
         let door = Door(listener);
         let graceful = GracefulShutdown::new();
         let mut guests = Guests::new(self.limits.connections);
         let closing = self.closing();
         tokio::pin!(closing);
         loop {
+            pulse.beat();
             tokio::select! {
                 (stream, peer) = door.next() => {
                     if guests.make_room(peer) {
@@ -157,6 +160,7 @@ impl Host {
                     }
                 }
                 Some(()) = guests.part() => {}
+                () = pulse.due() => {}
                 () = &mut closing => break,
             }
         }

@@ -1,5 +1,7 @@
 //! Agents on loopback, each at an address of its own.
 
+use egret_runtime::live::Liveness;
+
 use super::*;
 
 struct Agent {
@@ -25,7 +27,7 @@ async fn agent(last_byte: u8, port: u16, key: u8, everybody: &[u8]) -> Agent {
         .unwrap();
     Agent {
         alive,
-        task: tokio::spawn(membership.run()),
+        task: tokio::spawn(membership.run(Liveness::default().pulse("membership"))),
         _peers: peers,
     }
 }

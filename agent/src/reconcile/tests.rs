@@ -7,7 +7,9 @@ use egret_domain::node::{ClusterNode, EgressFact, Pod};
 use egret_domain::ownership::Report;
 use egret_domain::placement;
 use egret_domain::selector::{AppliedTo, Labels, Selector};
+use egret_runtime::live::Liveness;
 use egret_runtime::ready::Readiness;
+use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -78,6 +80,8 @@ struct World {
     readiness: Readiness,
     statuses: Statuses,
     report: watch::Receiver<NodeReport>,
+    registry: Registry,
+    liveness: Liveness,
     _alive: watch::Sender<Alive>,
     task: JoinHandle<()>,
 }
@@ -95,15 +99,19 @@ impl World {
         let (report, reports) = watch::channel(NodeReport::default());
         let statuses = Statuses::default();
         let (peers, peers_seen) = watch::channel(None);
+        let mut registry = Registry::default();
         let outlets = Outlets {
             peers,
             statuses: statuses.clone(),
             report,
+            metrics: Metrics::registered(&mut registry),
         };
+        let liveness = Liveness::default();
+        let pulse = liveness.pulse("reconciler");
         let readiness = Readiness::default();
         let ready = readiness.wait_for("datapath");
         let index = Index::new("a".into(), crate::kernel::FAMILIES, Vec::new());
-        let reconciler = Reconciler::new(index, kernel.clone(), outlets, ready);
+        let reconciler = Reconciler::new(index, kernel.clone(), outlets, ready, pulse);
         let task = tokio::spawn(reconciler.run(received, alive));
         Self {
             kernel,
@@ -112,6 +120,8 @@ impl World {
             readiness,
             statuses,
             report: reports,
+            registry,
+            liveness,
             _alive: told,
             task,
         }
@@ -133,6 +143,13 @@ impl World {
 
     fn has(&self, element: Element) -> bool {
         self.kernel.0.lock().unwrap().elements.contains(&element)
+    }
+
+    /// The metrics as they are read.
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     /// How many commits, and how many repairs, there were.
@@ -410,10 +427,60 @@ async fn what_somebody_changes_behind_the_agents_back_is_made_good_in_time() {
     world.tell([egress(&["a", "b"])]).await;
     world.synced().await;
     world.ready().await;
+    let found = |what: &str| format!(r#"egret_agent_kernel_comparisons_total{{found="{what}"}}"#);
+    world
+        .until("a comparison without drift", |world| {
+            world.metrics().contains(&found("as_planned"))
+        })
+        .await;
+    assert!(!world.metrics().contains(&found("drift")));
     world.kernel.0.lock().unwrap().elements.clear();
     world
         .until("the gateway's element", |world| world.has(gateway()))
         .await;
+    let text = world.metrics();
+    assert!(text.contains(&found("drift")), "{text}");
+    assert!(!text.contains("kernel_drift_elements_total 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_node_does_is_shown_without_names_and_addresses() {
+    let world = World::new(FakeKernel::default());
+    world.tell([egress(&["a", "b"]), pod(2)]).await;
+    world.synced().await;
+    world.ready().await;
+    let text = world.metrics();
+    for line in [
+        "egret_agent_ready 1",
+        "egret_agent_pods_served 1",
+        "egret_agent_egress_ips_held 1",
+        "egret_agent_gossip_members_known 2",
+        "egret_agent_gossip_members_alive 2",
+        r#"egret_agent_kernel_commits_total{outcome="done"}"#,
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("10.10.0.11"), "{text}");
+    world.kernel.0.lock().unwrap().is_broken = true;
+    world
+        .until("a report of the failure", |world| {
+            world.metrics().contains("egret_agent_ready 0")
+        })
+        .await;
+    let text = world.metrics();
+    let failure = r#"egret_agent_kernel_failures_total{check="netlink"} 3"#;
+    assert!(text.contains(failure), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_without_work_is_alive() {
+    let world = World::new(FakeKernel::default());
+    world.synced().await;
+    world.ready().await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(world.liveness.stuck(), []);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,8 @@ async fn two_nodes_that_contradict_each_other_do_it_less_and_less_often() {
     let (service, server) = pair::<Request<Body>, Response<Body>>();
     let statuses = Statuses::default();
     let client = Client::new(service, "default");
-    tokio::spawn(write(client, "node-1".into(), statuses.clone()));
+    let metrics = Metrics::default();
+    tokio::spawn(write(client, "node-1".into(), statuses.clone(), metrics));
     let mut server = Box::pin(server);
     let mut writes = 0;
     let contradicted = async {

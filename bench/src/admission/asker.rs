@@ -12,6 +12,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, header};
+use egret_runtime::live::Liveness;
 use egret_webhook::certificate::Served;
 use egret_webhook::serve::{listen, serve};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -81,7 +82,8 @@ impl Server {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).await?;
         let address = listener.local_addr()?;
         let end = CancellationToken::new();
-        tokio::spawn(serve(listener, router, tls, end.clone()));
+        let pulse = Liveness::default().pulse("server");
+        tokio::spawn(serve(listener, router, tls, end.clone(), pulse));
         Ok(Self {
             address,
             tls: Arc::new(trusting(trusted)?),

@@ -3,14 +3,13 @@
 //! Owns its words and tables. Never measures.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::measure::{Figure, Place};
 use super::memory::Memory;
 use super::world::{NODES, World};
 use crate::machine::Machine;
 use crate::sample::{Sample, ratio};
-use crate::table::Table;
+use crate::table::{Table, mib, time};
 
 /// The picture beside the page.
 pub const PLOT: &str = "admission.svg";
@@ -149,20 +148,10 @@ fn row(figure: &Figure) -> [String; 9] {
     ]
 }
 
-fn time(time: Duration) -> String {
-    match time.as_micros() {
-        micros @ ..1000 => format!("{micros} µs"),
-        _ => format!("{:.2} ms", time.as_secs_f64() * 1e3),
-    }
-}
-
-fn mib(kib: u64) -> String {
-    let tenths = kib * 10 / 1024;
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::question::Question;
     use super::*;
 

@@ -16,6 +16,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::table::thousands;
+
 /// Nodes in each of the clusters.
 pub const NODES: usize = 100;
 
@@ -32,11 +34,8 @@ pub struct World {
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.pools == 1 { "" } else { "s" };
-        match self.egresses {
-            few @ ..1000 => write!(f, "{few}")?,
-            many => write!(f, "{},{:03}", many / 1000, many % 1000)?,
-        }
-        write!(f, " Egresses, {} pool{plural}", self.pools)
+        let egresses = thousands(self.egresses);
+        write!(f, "{egresses} Egresses, {} pool{plural}", self.pools)
     }
 }
 

@@ -12,7 +12,7 @@ use super::fact::PoolFact;
 use crate::addresses::Addresses;
 use crate::name::PoolName;
 use crate::net::IpRange;
-use crate::pool::{Bounds, Pool as Allocator, PoolSpec, Refusal, Yield};
+use crate::pool::{Bounds, Pool as Allocator, PoolSpec, Refusal, Usage, Yield};
 use crate::selector::Selector;
 
 /// All pools.
@@ -62,6 +62,12 @@ impl Pool {
         legible.map_or(&[], |legible| legible.allocator.yields())
     }
 
+    /// Its addresses, unless it has never been legible.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let legible = self.legible.as_ref();
+        legible.map(|legible| legible.allocator.usage())
+    }
+
     fn created(&self) -> i64 {
         self.fact.as_ref().map_or(i64::MAX, |fact| fact.created)
     }
@@ -79,6 +85,11 @@ impl Pool {
 impl Pools {
     pub(super) fn get(&self, name: &PoolName) -> Option<&Pool> {
         self.0.get(name)
+    }
+
+    /// Every pool.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&PoolName, &Pool)> {
+        self.0.iter()
     }
 
     /// The nodes that a pool selects, as far as known.

@@ -89,10 +89,7 @@ impl Control {
                 .into_iter()
                 .collect();
         }
-        let usage = pool
-            .legible
-            .as_ref()
-            .map(|legible| legible.allocator.usage());
+        let usage = pool.usage();
         let conditions = verdict::of_pool(fact, usage, pool.yields(), &users);
         let is_guarded = fact.deleting || fact.has_finalizer;
         let is_said = fact.usage == usage && say(&fact.conditions, &conditions);

@@ -1,4 +1,5 @@
 mod allocation;
+mod census;
 mod changes;
 mod deletion;
 mod overlaps;

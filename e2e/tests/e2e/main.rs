@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cleanliness;
 #[cfg(test)]
 mod failover;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use egret_lab::control::Control;
 use egret_lab::control_plane;
-use egret_lab::credentials::User;
+use egret_lab::credentials::ADMIN;
 use egret_lab::home::Home;
 use egret_lab::isolation::exit_code;
 use egret_lab::namespace::{Depth, enter};
@@ -79,7 +79,7 @@ fn command(home: &Home, line: &[String]) -> Command {
     command
         .args(["--pdeathsig", "KILL", "--"])
         .args(line)
-        .env("KUBECONFIG", home.kubeconfig(User::Admin.file()))
+        .env("KUBECONFIG", home.kubeconfig(ADMIN))
         .env("KUBECACHEDIR", home.folder().join("kube-cache"));
     command
 }

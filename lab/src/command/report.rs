@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use egret_lab::control::{Control, Reply, Request, Status};
 use egret_lab::home::Home;
 use egret_lab::isolation::exit_code;
+use egret_lab::kubelet::slot;
 use egret_lab::process::State;
-use egret_lab::workload;
 
 /// Prints nodes and processes.
 pub(crate) fn status(home: &Home) -> Result<i32> {
@@ -36,7 +36,7 @@ fn table(status: &Status) -> String {
     let processes = status
         .processes
         .iter()
-        .map(|(name, state)| format!("{name:<22} {}\n", words(*state)));
+        .map(|(name, state)| format!("{name:<22} {}\n", state.map_or_else(waiting, words)));
     let heads = [format!(
         "{:<22} {:<14} {:<6} PODS\n",
         "NODE", "ADDRESS", "POWER"
@@ -48,6 +48,10 @@ fn table(status: &Status) -> String {
         .chain(second)
         .chain(processes)
         .collect()
+}
+
+fn waiting() -> String {
+    "waiting".to_owned()
 }
 
 fn words(state: State) -> String {
@@ -62,7 +66,7 @@ fn words(state: State) -> String {
 /// Prints a log, and what follows if wanted.
 pub(crate) fn logs(home: &Home, process: &str, follow: bool) -> Result<i32> {
     let logs = logs_of(home, process);
-    if logs.is_empty() || process.contains("..") {
+    if logs.is_empty() && !is_known(home, process) {
         bail!("no log of {process:?} in this lab: `hack/lab status` lists its processes");
     }
     if follow {
@@ -81,10 +85,31 @@ pub(crate) fn logs(home: &Home, process: &str, follow: bool) -> Result<i32> {
 
 /// The logs there are of a process; of all its replicas if it has some and none is named.
 fn logs_of(home: &Home, process: &str) -> Vec<PathBuf> {
-    let replicas = (1..=workload::WEBHOOK_REPLICAS).map(|replica| format!("{process}/{replica}"));
-    let names = std::iter::once(process.to_owned()).chain(replicas);
-    names
-        .map(|name| home.log(&name))
-        .filter(|log| log.is_file())
-        .collect()
+    let one = home.log(process);
+    if process.contains("..") {
+        return Vec::new();
+    }
+    if one.is_file() {
+        return vec![one];
+    }
+    let replicas = (1_u32..).map(|replica| home.log(&format!("{process}/{replica}")));
+    replicas.take_while(|log| log.is_file()).collect()
+}
+
+/// Whether there is such a process, or will be, though it has said nothing yet.
+fn is_known(home: &Home, process: &str) -> bool {
+    let Ok(spec) = home.read_spec() else {
+        return false;
+    };
+    let is_agent = |process: &str| spec.node_ids().any(|node| slot::of_agent(node) == process);
+    spec.egret.is_some() && (["operator", "webhook"].contains(&process) || is_agent(process))
+        || is_listed(home, process)
+}
+
+fn is_listed(home: &Home, process: &str) -> bool {
+    let status = Control::connect(home).and_then(|control| control.ask(&Request::Status));
+    match status {
+        Ok(Reply::Status(status)) => status.processes.iter().any(|(name, _)| name == process),
+        _ => false,
+    }
 }

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use egret_lab::home::{Home, Lock};
 use egret_lab::isolation;
-use egret_lab::spec::{LabName, LabSpec};
+use egret_lab::kubelet::container::IMAGES;
+use egret_lab::spec::{Egret, LabName, LabSpec};
 use egret_lab::supervisor::Progress;
 
 use crate::arguments::{Cni, Family, Up};
@@ -74,15 +75,6 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
     let program = std::env::current_exe()?;
     let assets = assets(up.assets.as_deref())?;
     let kubectl = kubectl(&assets)?;
-    let beside = program.parent().map(Path::to_owned).unwrap_or_default();
-    let binaries = up.binaries.clone().unwrap_or(beside);
-    let egret = |name: &str| {
-        if up.without_egret {
-            None
-        } else {
-            binary(&binaries, name)
-        }
-    };
     Ok(LabSpec {
         name: lab.clone(),
         nodes: up.nodes,
@@ -90,19 +82,38 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
         mtu: up.mtu,
         kubectl,
         assets,
-        manifests: if up.without_egret {
-            Vec::new()
-        } else {
-            manifests(&up.config)?
-        },
-        operator: egret("egret-operator"),
-        webhook: if up.without_webhook {
+        egret: if up.without_egret {
             None
         } else {
-            egret("egret-webhook")
+            Some(egret(up, &program)?)
         },
-        agent: egret("egret-agent"),
         program,
+    })
+}
+
+fn egret(up: &Up, program: &Path) -> Result<Egret> {
+    let beside = program.parent().map(Path::to_owned).unwrap_or_default();
+    let programs = up.binaries.clone().unwrap_or(beside);
+    for image in IMAGES {
+        let file = programs.join(image);
+        if !file.is_file() {
+            bail!(
+                "{} is missing: build it, or say --binaries or --without-egret",
+                file.display()
+            );
+        }
+    }
+    let manifests = up.config.join("default");
+    if !manifests.join("kustomization.yaml").is_file() {
+        bail!(
+            "{} has no kustomization.yaml: --config is the folder around it",
+            manifests.display()
+        );
+    }
+    Ok(Egret {
+        programs: fs::canonicalize(programs)?,
+        manifests: fs::canonicalize(manifests)?,
+        has_webhook: !up.without_webhook,
     })
 }
 
@@ -138,26 +149,6 @@ fn kubectl(assets: &Path) -> Result<PathBuf> {
     candidates
         .find(|file| file.is_file())
         .context("no kubectl: hack/tools/build makes one")
-}
-
-fn binary(folder: &Path, name: &str) -> Option<PathBuf> {
-    let file = folder.join(name);
-    if file.is_file() {
-        return Some(file);
-    }
-    eprintln!("{} is missing: the lab runs without it", file.display());
-    None
-}
-
-/// The kustomize folders there are, but those with nothing except what the lab runs itself.
-fn manifests(config: &Path) -> Result<Vec<PathBuf>> {
-    let folders = ["crd", "rbac", "operator", "webhook"].map(|part| config.join(part));
-    let present = folders
-        .into_iter()
-        .filter(|one| one.join("kustomization.yaml").is_file());
-    present
-        .map(|folder| Ok(fs::canonicalize(folder)?))
-        .collect()
 }
 
 fn first_process(spec: &LabSpec, home: &Home, lock: Lock) -> Result<Child> {

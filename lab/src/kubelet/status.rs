@@ -1,4 +1,4 @@
-//! What the kubelet writes: a running Pod's status, and the end of a deletion.
+//! What the kubelet writes: a running Pod's status, that of Egret's own Pods as it changes, and the end of a deletion.
 //!
 //! Owns the writes and their retries. A write that came too late for its Pod is no error.
 
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Running;
 use super::decision::PodFacts;
+use crate::topology::PodKey;
 
 const ATTEMPTS: u32 = 60;
 const CONDITIONS: [&str; 5] = [
@@ -25,6 +26,8 @@ const CONDITIONS: [&str; 5] = [
     "Ready",
 ];
 const AT_ONCE: usize = 16;
+const WRITE_LIMIT: Duration = Duration::from_secs(3);
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// One write to the API.
 #[derive(Debug)]
@@ -95,6 +98,36 @@ async fn send(client: &Client, write: &Write) -> Result<(), kube::Error> {
     Ok(())
 }
 
+/// Writes the status of one of Egret's Pods, the latest only, until the Pod is gone.
+pub(super) async fn write_own(
+    client: Client,
+    key: PodKey,
+    uid: String,
+    mut status: watch::Receiver<Value>,
+) {
+    let api: Api<Pod> = Api::namespaced(client, &key.namespace);
+    while status.changed().await.is_ok() {
+        loop {
+            let latest = status.borrow_and_update().clone();
+            let patch = json!({"metadata": {"uid": uid}, "status": latest});
+            let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+            let write = api.patch_status(&key.name, &params, &patch);
+            match tokio::time::timeout(WRITE_LIMIT, write).await {
+                Ok(Ok(_)) => break,
+                Ok(Err(kube::Error::Api(status)))
+                    if status.is_not_found() || status.is_conflict() =>
+                {
+                    return;
+                }
+                // The API server may be away on purpose.
+                Ok(Err(error)) => eprintln!("the status of {key} was not written: {error}"),
+                Err(_) => eprintln!("the status of {key} was not written in time"),
+            }
+            tokio::time::sleep(WRITE_AGAIN_AFTER).await;
+        }
+    }
+}
+
 fn api(client: &Client, facts: &PodFacts) -> Api<Pod> {
     Api::namespaced(client.clone(), &facts.key.namespace)
 }
@@ -137,6 +170,8 @@ mod tests {
             node: "node-1".parse().unwrap(),
             host_network: false,
             is_deleting: false,
+            grace: Duration::ZERO,
+            own: None,
             phase: Phase::Pending,
             containers: vec![("main".to_owned(), "image".to_owned())],
         };

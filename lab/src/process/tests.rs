@@ -13,12 +13,12 @@ fn launch(script: &str, folder: &std::path::Path) -> Launch {
 }
 
 async fn running(process: &Process) -> u32 {
-    let mut state = process.state.clone();
-    let found = state
-        .wait_for(|state| matches!(state, State::Running(_)))
+    let mut course = process.course();
+    let found = course
+        .wait_for(|course| matches!(course.state, State::Running(_)))
         .await
         .unwrap();
-    match *found {
+    match found.state {
         State::Running(pid) => pid,
         _ => unreachable!(),
     }
@@ -88,4 +88,22 @@ async fn a_program_that_is_missing_is_tried_again_and_told() {
     launch.program = "/does/not/exist".into();
     let process = Process::keep(launch);
     assert!(process.order(Order::Restart).await.is_err());
+}
+
+#[tokio::test]
+async fn one_that_takes_its_time_to_end_is_halted_at_once_when_its_power_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap '' TERM; echo up; while :; do sleep 0.01; done";
+    let mut launch = launch(script, folder.path());
+    launch.grace = Duration::from_hours(1);
+    let process = Process::keep(launch);
+    running(&process).await;
+    while std::fs::read(folder.path().join("log")).unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (ended, halted) = tokio::join!(process.order(Order::Restart), process.order(Order::Halt));
+    ended.unwrap();
+    halted.unwrap();
+    assert_eq!(process.state(), State::Down);
+    assert_eq!(process.course().borrow().starts, 1);
 }

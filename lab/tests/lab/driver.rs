@@ -32,16 +32,46 @@ impl Lab {
         lab
     }
 
-    /// Up, with scripts in place of the operator, the webhook and the agent.
+    /// Up, with a script in place of the operator, the webhook and the agent, and manifests that run it: one operator,
+    /// two replicas of the webhook, an agent on each node.
     pub(crate) fn with_programs(script: &str, args: &[&str]) -> Self {
         let lab = Self::new();
-        for name in ["egret-operator", "egret-webhook", "egret-agent"] {
-            write_program(&lab.folder.path().join(name), script);
-        }
-        let programs = lab.folder.path().display().to_string();
-        let nothing = lab.folder.path().join("config").display().to_string();
-        lab.ok(&[&["up", "--binaries", &programs, "--config", &nothing], args].concat());
+        lab.install(script, &workloads());
+        lab.start(args);
         lab
+    }
+
+    /// Writes programs and manifests.
+    pub(crate) fn install(&self, script: &str, manifests: &str) {
+        for name in ["egret-operator", "egret-webhook", "egret-agent"] {
+            write_program(&self.folder().join(name), script);
+        }
+        let folder = self.folder().join("config/default");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("all.yaml"), manifests).unwrap();
+        let kustomization = "namespace: egret-system\nresources: [all.yaml]\n";
+        fs::write(folder.join("kustomization.yaml"), kustomization).unwrap();
+    }
+
+    /// Up, with what is installed.
+    pub(crate) fn start(&self, args: &[&str]) {
+        let programs = self.folder().display().to_string();
+        let config = self.folder().join("config").display().to_string();
+        self.ok(&[&["up", "--binaries", &programs, "--config", &config], args].concat());
+    }
+
+    /// Applies a manifest in Egret's namespace.
+    pub(crate) fn apply(&self, manifest: &str) {
+        let file = self.folder().join("applied.yaml");
+        // What begins with a brace would be read as JSON.
+        fs::write(&file, format!("---\n{manifest}")).unwrap();
+        let file = file.to_str().unwrap();
+        self.ok(&["kubectl", "-n", "egret-system", "apply", "-f", file]);
+    }
+
+    /// Runs kubectl in Egret's namespace.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        self.ok(&[&["kubectl", "-n", "egret-system"], args].concat())
     }
 
     /// The folder that all of the lab's files are in.
@@ -117,6 +147,57 @@ impl Drop for Lab {
 pub(crate) fn write_program(file: &Path, script: &str) {
     fs::write(file, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The beginning of a manifest of Egret's that runs the program of this image.
+fn workload(kind: &str, component: &str, rest: &str) -> String {
+    format!(
+        "---
+apiVersion: apps/v1
+kind: {kind}
+metadata: {{name: egret-{component}}}
+spec:
+  selector: {{matchLabels: {{app.kubernetes.io/component: {component}}}}}
+  {rest}
+  template:
+    metadata: {{labels: {{app.kubernetes.io/component: {component}}}}}
+    spec:
+      terminationGracePeriodSeconds: 10
+"
+    )
+}
+
+/// A Deployment that runs the program of its component.
+pub(crate) fn deployment(component: &str, replicas: u8, pod: &str) -> String {
+    let rest = format!("replicas: {replicas}");
+    workload("Deployment", component, &rest) + &containers(component, pod)
+}
+
+/// A `DaemonSet` that runs the agent in the network of each node.
+pub(crate) fn agents(pod: &str) -> String {
+    let host = "      hostNetwork: true\n";
+    workload("DaemonSet", "agent", "") + host + &containers("agent", pod)
+}
+
+/// One container with arguments, and what else the Pod has, already indented.
+fn containers(component: &str, pod: &str) -> String {
+    format!(
+        "      containers:
+      - name: main
+        image: example.org/egret-{component}:0.1.0
+        args: [--node, $(NODE_NAME)]
+        env:
+        - {{name: NODE_NAME, valueFrom: {{fieldRef: {{fieldPath: spec.nodeName}}}}}}
+        - {{name: POD, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
+        - {{name: POD_IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
+        - {{name: HOST_IP, valueFrom: {{fieldRef: {{fieldPath: status.hostIP}}}}}}
+{pod}"
+    )
+}
+
+/// One operator, two replicas of the webhook, an agent on each node.
+fn workloads() -> String {
+    deployment("operator", 1, "") + &deployment("webhook", 2, "") + &agents("")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test stands on must be there")]
 
 mod cables;
+mod containers;
 mod driver;
 mod life;
 mod machine;

@@ -273,3 +273,40 @@ async fn a_write_that_fails_while_another_begins_to_lead_is_not_tried_again() {
     let tries = lines.iter().filter(|line| *line == "egresses/a").count();
     assert!(tries <= 1, "one may be under way: {lines:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_an_egress_is_counted_without_its_name() {
+    let mut api = seen(&["blue"]).await;
+    api.serve_all(LONG).await;
+    let hold =
+        |node: &'static str| move |egress: &mut Value| egress["status"]["egressNode"] = json!(node);
+    api.edit("egresses", "blue", hold("node-1")).await;
+    api.edit("egresses", "blue", hold("node-2")).await;
+    api.serve_all(LONG).await;
+    let text = api.metrics();
+    for line in [
+        r#"egret_operator_allocations_total{result="Allocated"} 1"#,
+        r#"egret_operator_holder_changes_total{change="taken"} 1"#,
+        r#"egret_operator_holder_changes_total{change="moved"} 1"#,
+        "egret_operator_egresses_allocated 1",
+        "egret_operator_pool_addresses 10",
+        "egret_operator_pool_addresses_used 1",
+        r#"egret_operator_nodes{fit="true"} 1"#,
+        "egret_operator_queued_objects 0",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    for name in ["blue", "node-1", "10.10.0.11"] {
+        assert!(!text.contains(name), "{name}\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_without_work_is_alive() {
+    let mut api = seen(&[]).await;
+    api.serve_all(LONG).await;
+    for _ in 0..20 {
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(api.liveness.stuck(), []);
+    }
+}

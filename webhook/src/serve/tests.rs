@@ -1,4 +1,5 @@
 use axum::routing::get;
+use egret_runtime::live::Liveness;
 use hyper::client::conn::http1 as client;
 use hyper::client::conn::http1::SendRequest;
 use rcgen::{CertificateParams, KeyPair};
@@ -45,7 +46,7 @@ impl Served {
             leaving: shutdown.clone(),
             limits,
         };
-        let end = tokio::spawn(host.serve(listener));
+        let end = tokio::spawn(host.serve(listener, Liveness::default().pulse("server")));
         Self {
             address,
             trusted,

@@ -7,6 +7,8 @@ fn facts() -> PodFacts {
         node: "node-1".parse().unwrap(),
         host_network: false,
         is_deleting: false,
+        grace: Duration::ZERO,
+        own: None,
         phase: Phase::Pending,
         containers: Vec::new(),
     }
@@ -21,11 +23,21 @@ fn sandbox(uid: &str) -> Sandbox {
     }
 }
 
+fn network(sandbox: &Sandbox) -> Remains<'_> {
+    Remains {
+        sandbox: Some(sandbox),
+        life: None,
+    }
+}
+
 #[test]
 fn a_new_pod_is_started_and_then_reported() {
-    assert_eq!(decide(Some(&facts()), None, true), Step::Start);
     assert_eq!(
-        decide(Some(&facts()), Some(&sandbox("1")), true),
+        decide(Some(&facts()), Remains::default(), true),
+        Step::Start
+    );
+    assert_eq!(
+        decide(Some(&facts()), network(&sandbox("1")), true),
         Step::Report
     );
     let running = PodFacts {
@@ -33,7 +45,7 @@ fn a_new_pod_is_started_and_then_reported() {
         ..facts()
     };
     assert_eq!(
-        decide(Some(&running), Some(&sandbox("1")), true),
+        decide(Some(&running), network(&sandbox("1")), true),
         Step::Nothing
     );
 }
@@ -44,9 +56,12 @@ fn a_deletion_is_finished_even_when_the_pod_never_started() {
         is_deleting: true,
         ..facts()
     };
-    assert_eq!(decide(Some(&deleting), None, true), Step::Finish);
     assert_eq!(
-        decide(Some(&deleting), Some(&sandbox("1")), true),
+        decide(Some(&deleting), Remains::default(), true),
+        Step::Finish
+    );
+    assert_eq!(
+        decide(Some(&deleting), network(&sandbox("1")), true),
         Step::Finish
     );
 }
@@ -54,7 +69,7 @@ fn a_deletion_is_finished_even_when_the_pod_never_started() {
 #[test]
 fn a_name_that_came_again_gets_a_new_network() {
     assert_eq!(
-        decide(Some(&facts()), Some(&sandbox("0")), true),
+        decide(Some(&facts()), network(&sandbox("0")), true),
         Step::Replace
     );
 }
@@ -65,12 +80,15 @@ fn a_node_without_power_does_nothing_but_forget() {
         is_deleting: true,
         ..facts()
     };
-    assert_eq!(decide(Some(&facts()), None, false), Step::Nothing);
     assert_eq!(
-        decide(Some(&deleting), Some(&sandbox("1")), false),
+        decide(Some(&facts()), Remains::default(), false),
         Step::Nothing
     );
-    assert_eq!(decide(None, Some(&sandbox("1")), false), Step::Remove);
+    assert_eq!(
+        decide(Some(&deleting), network(&sandbox("1")), false),
+        Step::Nothing
+    );
+    assert_eq!(decide(None, network(&sandbox("1")), false), Step::Remove);
 }
 
 #[test]
@@ -79,12 +97,15 @@ fn a_pod_in_its_nodes_network_is_only_reported() {
         host_network: true,
         ..facts()
     };
-    assert_eq!(decide(Some(&host), None, true), Step::Report);
+    assert_eq!(decide(Some(&host), Remains::default(), true), Step::Report);
     let running = PodFacts {
         phase: Phase::Running,
         ..host
     };
-    assert_eq!(decide(Some(&running), None, true), Step::Nothing);
+    assert_eq!(
+        decide(Some(&running), Remains::default(), true),
+        Step::Nothing
+    );
 }
 
 #[test]
@@ -93,8 +114,11 @@ fn a_pod_that_is_over_loses_its_network() {
         phase: Phase::Over,
         ..facts()
     };
-    assert_eq!(decide(Some(&over), Some(&sandbox("1")), true), Step::Remove);
-    assert_eq!(decide(Some(&over), None, true), Step::Nothing);
+    assert_eq!(
+        decide(Some(&over), network(&sandbox("1")), true),
+        Step::Remove
+    );
+    assert_eq!(decide(Some(&over), Remains::default(), true), Step::Nothing);
 }
 
 #[test]
@@ -110,5 +134,63 @@ fn a_pod_of_a_node_that_is_not_in_a_lab_is_nobodys() {
     assert_eq!(
         PodFacts::of(&pod("node-3")).unwrap().node,
         "node-3".parse().unwrap()
+    );
+}
+
+fn own() -> PodFacts {
+    PodFacts {
+        own: Some(Arc::new(Pod::default())),
+        ..facts()
+    }
+}
+
+fn alive<'a>(life: &'a str, sandbox: &'a Sandbox) -> Remains<'a> {
+    Remains {
+        sandbox: Some(sandbox),
+        life: Some(life),
+    }
+}
+
+#[test]
+fn a_pod_of_egrets_is_run_in_its_network_once_there_is_one() {
+    let (own, sandbox) = (own(), sandbox("1"));
+    assert_eq!(decide(Some(&own), Remains::default(), true), Step::Start);
+    assert_eq!(decide(Some(&own), network(&sandbox), true), Step::Run);
+    assert_eq!(
+        decide(Some(&own), alive("1", &sandbox), true),
+        Step::Nothing
+    );
+    let host = PodFacts {
+        host_network: true,
+        ..own
+    };
+    assert_eq!(decide(Some(&host), Remains::default(), true), Step::Run);
+}
+
+#[test]
+fn a_pod_of_egrets_ends_in_order_before_its_network_goes() {
+    let deleting = PodFacts {
+        is_deleting: true,
+        phase: Phase::Running,
+        ..own()
+    };
+    let sandbox = sandbox("1");
+    assert_eq!(
+        decide(Some(&deleting), alive("1", &sandbox), true),
+        Step::End
+    );
+    assert_eq!(
+        decide(Some(&deleting), network(&sandbox), true),
+        Step::Finish
+    );
+    assert_eq!(decide(None, alive("1", &sandbox), true), Step::Remove);
+    // A life of the one that had this name before is not waited for.
+    assert_eq!(
+        decide(Some(&deleting), alive("0", &sandbox), true),
+        Step::Finish
+    );
+    assert_eq!(
+        decide(Some(&own()), alive("0", &sandbox), true),
+        Step::Replace
     );
 }

@@ -4,10 +4,12 @@ use std::future::pending;
 use std::pin::Pin;
 
 use egret_crds::manager::OPERATOR;
+use egret_runtime::live::Liveness;
 use egret_runtime::ready::Readiness;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,6 +27,8 @@ pub(super) struct Api {
     server: Pin<Box<Handle<Request<Body>, Response<Body>>>>,
     pub(super) readiness: Readiness,
     lead: watch::Sender<bool>,
+    pub(super) liveness: Liveness,
+    registry: Registry,
 }
 
 impl Api {
@@ -47,9 +51,14 @@ impl Api {
         let readiness = Readiness::default();
         let (sink, messages) = mpsc::channel(64);
         let ready = readiness.wait_for("everything");
+        let liveness = Liveness::default();
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        let pulse = liveness.pulse("reconciler");
         let (lead, is_lead) = watch::channel(false);
         let (able, is_able) = oneshot::channel();
-        let reconciler = Reconciler::new(writer, Metrics::default(), is_lead, ready, able);
+        let seen = Seen { ready, able };
+        let reconciler = Reconciler::new(writer, metrics, is_lead, seen, pulse);
         tokio::spawn(reconciler.run(messages, pending()));
         let api = Self {
             objects: BTreeMap::new(),
@@ -59,6 +68,8 @@ impl Api {
             server: Box::pin(server),
             readiness,
             lead,
+            liveness,
+            registry,
         };
         (api, is_able)
     }
@@ -93,6 +104,13 @@ impl Api {
 
     pub(super) async fn tell_of(&self, path: &str) {
         self.tell(told(path, &self.objects[path])).await;
+    }
+
+    /// The metrics as they are read.
+    pub(super) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     pub(super) fn object(&self, plural: &str, name: &str) -> Value {
