@@ -65,7 +65,7 @@ pub struct Reconciler {
     egresses: BTreeMap<EgressName, Arc<Egress>>,
     pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
     awaited: BTreeSet<Source>,
-    ready: Option<(Awaited, oneshot::Sender<()>)>,
+    seen: Option<Seen>,
     lead: Lead,
     duty: Duty,
     queue: Queue,
@@ -74,6 +74,15 @@ pub struct Reconciler {
     writer: Writer,
     metrics: Metrics,
     pulse: Pulse,
+}
+
+/// Who is told when everything that exists has been seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whoever asks whether this replica is ready.
+    pub ready: Awaited,
+    /// The election: this replica could lead.
+    pub able: oneshot::Sender<()>,
 }
 
 /// What this replica does beside noting what arrives.
@@ -97,21 +106,14 @@ enum Job {
 type Done = (Object, Result<(), Error>);
 
 impl Reconciler {
-    /// A loop that has seen nothing yet; `ready` is done, and `able` told, when everything that exists has been seen.
-    pub fn new(
-        writer: Writer,
-        metrics: Metrics,
-        lead: Lead,
-        ready: Awaited,
-        able: oneshot::Sender<()>,
-        pulse: Pulse,
-    ) -> Self {
+    /// A loop that has seen nothing yet.
+    pub fn new(writer: Writer, metrics: Metrics, lead: Lead, seen: Seen, pulse: Pulse) -> Self {
         Self {
             control: Control::default(),
             egresses: BTreeMap::new(),
             pools: BTreeMap::new(),
             awaited: Source::all(),
-            ready: Some((ready, able)),
+            seen: Some(seen),
             lead,
             duty: Duty::Follow,
             queue: Queue::default(),
@@ -253,7 +255,7 @@ impl Reconciler {
     fn synced(&mut self, source: Source) {
         self.awaited.remove(&source);
         if self.awaited.is_empty()
-            && let Some((ready, able)) = self.ready.take()
+            && let Some(Seen { ready, able }) = self.seen.take()
         {
             info!(
                 egresses = self.egresses.len(),

@@ -21,7 +21,7 @@ use crate::feed;
 use crate::lease::Elector;
 use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Reconciler, Seen};
 use crate::write::Writer;
 
 /// Messages that may wait for the reconciler; who sends more waits.
@@ -47,7 +47,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let pulse = process.liveness.pulse("reconciler");
     let (events, happenings) = events::queue(metrics.clone());
     let writer = Writer::new(writing.clone(), events);
-    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), ready, able, pulse);
+    let seen = Seen { ready, able };
+    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), seen, pulse);
     let publisher = events::publish(writing.clone(), happenings, metrics.clone());
     let keeper = Keeper::new(
         Store::new(&writing, NAMESPACE),

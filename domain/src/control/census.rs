@@ -41,8 +41,8 @@ pub struct Census {
 }
 
 impl Control {
-    /// Counts all objects as they are now; none before anything is decided on, when nothing true could be said of them. It
-    /// takes time for each of them: to be asked for now and then.
+    /// Counts all objects as they are now; none while another operator decides about them. It takes time for each of
+    /// them: to be asked for now and then.
     pub fn census(&self) -> Census {
         let mut census = Census::default();
         if !self.is_synced {

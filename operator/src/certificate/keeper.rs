@@ -127,6 +127,9 @@ impl<O: Outside> Keeper<O> {
             return true;
         }
         (self.trusted, self.replicas, self.lag) = (None, None, Lag::default());
+        // The leader tells what is so.
+        self.metrics.show_registered(false);
+        self.metrics.show_replicas(0, 0);
         loop {
             tokio::select! {
                 turned = lead.changed() => match turned {

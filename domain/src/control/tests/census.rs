@@ -75,3 +75,11 @@ fn nothing_is_counted_before_anything_is_decided_on() {
     assert_eq!(control.census(), cluster.control.census());
     assert_eq!(cluster.allocated("a"), "True Allocated");
 }
+
+#[test]
+fn only_the_operator_that_decides_counts() {
+    let mut cluster = Cluster::new(2).with([egress("a", 1)]);
+    assert_eq!(cluster.control.census().allocated, 1);
+    cluster.control.apply(Fact::Superseded);
+    assert_eq!(cluster.control.census(), Census::default());
+}

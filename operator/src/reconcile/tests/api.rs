@@ -60,7 +60,8 @@ impl Api {
         let pulse = liveness.pulse("reconciler");
         let (lead, is_lead) = watch::channel(false);
         let (able, is_able) = oneshot::channel();
-        let reconciler = Reconciler::new(writer, metrics, is_lead, ready, able, pulse);
+        let seen = Seen { ready, able };
+        let reconciler = Reconciler::new(writer, metrics, is_lead, seen, pulse);
         tokio::spawn(reconciler.run(messages, pending()));
         let api = Self {
             objects: BTreeMap::new(),
