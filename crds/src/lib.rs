@@ -18,6 +18,7 @@ pub mod pool;
 pub mod quantity;
 pub mod salvage;
 pub mod selector;
+pub mod settings;
 
 mod parse;
 
