@@ -68,6 +68,9 @@ pub struct EgressNodeStatus {
     /// Checks of the node that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_checks: Vec<FailedCheck>,
+    /// Digests of the gossip's keys that the agent accepts; the first is of the one that it seals with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gossip_keys: Vec<String>,
     /// Nodes whose agents do not answer this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers_down: Vec<PeerDown>,
