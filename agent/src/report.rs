@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_crds::EgressNode;
+use egret_crds::keyring::Keyring;
+use egret_crds::node::DISABLED;
 use egret_domain::name::{EgressName, NodeName};
 use egret_domain::net::Cidr;
 use egret_domain::node::Index;
@@ -33,6 +35,8 @@ pub struct NodeReport {
     held: BTreeSet<IpAddr>,
     pods: usize,
     overlapped: BTreeSet<EgressName>,
+    /// Where Egress is off: whether nothing of Egret is left here.
+    off: Option<bool>,
     /// The check that failed, and what to do.
     failed: Option<(&'static str, String)>,
     /// Whether there is anything to report yet.
@@ -47,12 +51,23 @@ impl NodeReport {
             pods: index.pods_served(),
             overlapped: index.overlapped(),
             failed,
+            off: None,
             is_known: true,
         }
     }
 
+    /// What there is to tell where Egress is off: whether nothing of Egret is left on this node, and what failed.
+    pub fn off(is_clean: bool, failed: Option<(&'static str, String)>) -> Self {
+        Self {
+            failed,
+            off: Some(is_clean),
+            is_known: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
-        self.failed.is_none()
+        self.failed.is_none() && self.off.is_none()
     }
 }
 
@@ -62,12 +77,18 @@ pub async fn write(
     me: NodeName,
     address: IpAddr,
     mut reports: watch::Receiver<NodeReport>,
+    mut keys: watch::Receiver<Keyring>,
 ) {
     let api: Api<EgressNode> = Api::all(client);
-    while reports.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            changed = reports.changed() => if changed.is_err() { return },
+            Ok(()) = keys.changed() => {}
+        }
         loop {
             let report = reports.borrow_and_update().clone();
-            if !report.is_known || try_write(&api, &me, address, &report).await {
+            let keys = keys.borrow_and_update().digests();
+            if !report.is_known || try_write(&api, &me, address, &report, &keys).await {
                 break;
             }
             sleep(WRITE_EVERY).await;
@@ -81,8 +102,9 @@ async fn try_write(
     me: &NodeName,
     address: IpAddr,
     report: &NodeReport,
+    keys: &[String],
 ) -> bool {
-    match write_once(api, me, address, report).await {
+    match write_once(api, me, address, report, keys).await {
         Ok(()) => true,
         Err(error) => {
             warn!(
@@ -99,6 +121,7 @@ async fn write_once(
     me: &NodeName,
     address: IpAddr,
     report: &NodeReport,
+    keys: &[String],
 ) -> Result<(), egret_runtime::apply::Error> {
     let how = |part| How {
         manager: MANAGER,
@@ -113,7 +136,8 @@ async fn write_once(
         None => apply(api, name, None, &json!({}), how(Part::Object)).await?,
     };
     let subnets = subnets().await;
-    let wanted = wanted(object.as_ref(), address, &subnets, report, Timestamp::now());
+    let now = Timestamp::now();
+    let wanted = wanted(object.as_ref(), address, &subnets, report, keys, now);
     apply(api, name, object.as_ref(), &wanted, how(Part::Status))
         .await
         .map(drop)
@@ -149,6 +173,7 @@ fn wanted(
     address: IpAddr,
     subnets: &[String],
     report: &NodeReport,
+    keys: &[String],
     now: Timestamp,
 ) -> Value {
     let failed = report.failed.iter();
@@ -164,6 +189,7 @@ fn wanted(
         "pods": report.pods,
         "overlapped": report.overlapped.iter().map(EgressName::as_str).collect::<Vec<_>>(),
         "failedChecks": failed,
+        "gossipKeys": keys,
         "conditions": [ready(object, report, now)],
     }})
 }
@@ -180,12 +206,22 @@ fn ready(object: Option<&EgressNode>, report: &NodeReport, now: Timestamp) -> Va
         });
     let since = before.filter(|before| before.status == status);
     let since = since.map_or(now, |before| before.last_transition_time.0);
-    let (reason, message) = match &report.failed {
-        None => (
+    let (reason, message) = match (&report.failed, report.off) {
+        (Some((_, message)), _) => ("CheckFailed", message.clone()),
+        (None, None) => (
             "DatapathReady",
             "the datapath is as it should be".to_owned(),
         ),
-        Some((_, message)) => ("CheckFailed", message.clone()),
+        (None, Some(true)) => (
+            DISABLED,
+            "Egress is off in the configuration, and nothing of Egret is left on this node"
+                .to_owned(),
+        ),
+        (None, Some(false)) => (
+            "CleaningUp",
+            "Egress is off in the configuration: Egresses that name this node are being told"
+                .to_owned(),
+        ),
     };
     json!({
         "type": "Ready",

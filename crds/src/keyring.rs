@@ -4,7 +4,7 @@
 //! agent never reads half of a change. Never decides which key comes next, and shows none.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
@@ -152,7 +152,11 @@ impl Keyring {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn unhex(digits: &str) -> Option<Key> {

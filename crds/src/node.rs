@@ -33,6 +33,9 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct EgressNodeFields {}
 
+/// The reason of `Ready` being false where Egress is off and nothing of Egret is left on the node.
+pub const DISABLED: &str = "Disabled";
+
 /// What the agent sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -87,7 +87,7 @@ pub fn read(documents: &Documents) -> Result<Reading, Problems> {
     let mut reader = Reader::default();
     for (name, text) in documents {
         match known::DOCUMENTS.iter().find(|known| known.name == name) {
-            Some(document) => reader.document(document.name, &document.keys, text),
+            Some(document) => reader.document(document.name, document.keys, text),
             None if known::OTHER_DOCUMENTS.contains(&name.as_str()) => {
                 reader.ignored.push(name.clone());
             }

@@ -100,7 +100,7 @@ pub struct Credentials {
     pub account_public_key: PathBuf,
     /// Static tokens.
     pub tokens: PathBuf,
-    /// The key that agents authenticate gossip with.
+    /// The file with the key that agents authenticate gossip with, of the name that they look for.
     pub gossip_key: PathBuf,
 }
 
@@ -121,7 +121,8 @@ impl Credentials {
                 .write_secret("account.pub", account_key.public_key_pem().as_bytes())?,
             account_key: home
                 .write_secret("account.key", account_key.serialize_pem().as_bytes())?,
-            gossip_key: home.write_secret("gossip.key", &random()?)?,
+            gossip_key: home
+                .write_secret("keys", format!("primary {}\n", hex(&random()?)).as_bytes())?,
         })
     }
 }

@@ -62,7 +62,7 @@ pub async fn prepare(client: &Client, gossip_key: &Path) -> Result<(), ManifestE
         .await?;
     let secret = Secret {
         metadata: named("egret-gossip"),
-        data: Some([("key".to_owned(), ByteString(key))].into()),
+        data: Some([("keys".to_owned(), ByteString(key))].into()),
         ..Secret::default()
     };
     Api::<Secret>::namespaced(client.clone(), EGRET_NAMESPACE)

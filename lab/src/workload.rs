@@ -39,13 +39,12 @@ pub fn webhook_name(replica: u8) -> String {
 
 /// The agent of a node.
 pub fn agent(program: &Path, home: &Home, node: NodeId, gossip_key: &Path) -> Launch {
+    let folder = gossip_key.parent().unwrap_or(gossip_key);
     let mut launch = launch(program, home, node, agent_name(node), User::Agent);
     launch
         .args
         .extend(["--node-name".into(), node.to_string().into()]);
-    launch
-        .args
-        .extend(["--gossip-key-file".into(), gossip_key.into()]);
+    launch.args.extend(["--gossip-keys".into(), folder.into()]);
     launch
 }
 

@@ -112,68 +112,70 @@ fn no_limit_is_the_usual_one_as_with_antrea() {
     }
 }
 
+/// What is written, and what is told of it.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "egress: {maxEgressIPsPerNode: 10001}",
+        "antrea-agent.conf: egress.maxEgressIPsPerNode: \"10001\" is not possible: write a number from 1 to 10000, or 0 for 255",
+    ),
+    (
+        "egress: {maxEgressIPsPerNode: -1}",
+        "antrea-agent.conf: egress.maxEgressIPsPerNode: \"-1\" is not possible: write a number from 1 to 10000, or 0 for 255",
+    ),
+    (
+        "egress: {maxEgressIPsPerNode: \"12\"}",
+        "antrea-agent.conf: egress.maxEgressIPsPerNode: \"12\" is not possible: write a number from 1 to 10000, or 0 for 255",
+    ),
+    (
+        "egress: {maxEgressIPsPerNode: 1.5}",
+        "antrea-agent.conf: egress.maxEgressIPsPerNode: \"1.5\" is not possible: write a number from 1 to 10000, or 0 for 255",
+    ),
+    (
+        "egress: {exceptCIDRs: [10.0.0.0/8, 10.0.0.0/33]}",
+        "antrea-agent.conf: egress.exceptCIDRs[1]: \"10.0.0.0/33\" is not a network: write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8",
+    ),
+    (
+        "egress: {exceptCIDRs: [10]}",
+        "antrea-agent.conf: egress.exceptCIDRs[0]: \"10\" is not a network: write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8",
+    ),
+    (
+        "egress: {exceptCIDRs: 10.0.0.0/8}",
+        "antrea-agent.conf: egress.exceptCIDRs: \"10.0.0.0/8\" is no list: write [10.0.0.0/8], or each network on a line of its own after a dash",
+    ),
+    (
+        "egress: {snatFullyRandomPorts: \"yes\"}",
+        "antrea-agent.conf: egress.snatFullyRandomPorts: \"yes\" is no truth value: write true or false",
+    ),
+    (
+        "featureGates: {Egress: \"true\"}",
+        "antrea-agent.conf: featureGates.Egress: \"true\" is no truth value: write true or false",
+    ),
+    (
+        "featureGates: [Egress]",
+        "antrea-agent.conf: featureGates: \"[\\\"Egress\\\"]\" is no mapping: write KEY: VALUE",
+    ),
+    (
+        "featureGates: {egress: true}",
+        "antrea-agent.conf: featureGates.egress: is not known: the nearest known one is Egress",
+    ),
+    (
+        "egress: {exceptCIDR: []}",
+        "antrea-agent.conf: egress.exceptCIDR: is not known: the nearest known one is exceptCIDRs",
+    ),
+    (
+        "egres: {}",
+        "antrea-agent.conf: egres: is not known: the nearest known one is egress",
+    ),
+    (
+        "just text",
+        "antrea-agent.conf: \"just text\" is no mapping: write KEY: VALUE",
+    ),
+];
+
 #[test]
 fn each_problem_names_its_document_key_and_value_and_what_to_write() {
-    let table = [
-        (
-            "egress: {maxEgressIPsPerNode: 10001}",
-            "antrea-agent.conf: egress.maxEgressIPsPerNode: \"10001\" is not possible: write a number from 1 to 10000, or 0 for 255",
-        ),
-        (
-            "egress: {maxEgressIPsPerNode: -1}",
-            "antrea-agent.conf: egress.maxEgressIPsPerNode: \"-1\" is not possible: write a number from 1 to 10000, or 0 for 255",
-        ),
-        (
-            "egress: {maxEgressIPsPerNode: \"12\"}",
-            "antrea-agent.conf: egress.maxEgressIPsPerNode: \"12\" is not possible: write a number from 1 to 10000, or 0 for 255",
-        ),
-        (
-            "egress: {maxEgressIPsPerNode: 1.5}",
-            "antrea-agent.conf: egress.maxEgressIPsPerNode: \"1.5\" is not possible: write a number from 1 to 10000, or 0 for 255",
-        ),
-        (
-            "egress: {exceptCIDRs: [10.0.0.0/8, 10.0.0.0/33]}",
-            "antrea-agent.conf: egress.exceptCIDRs[1]: \"10.0.0.0/33\" is not a network: write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8",
-        ),
-        (
-            "egress: {exceptCIDRs: [10]}",
-            "antrea-agent.conf: egress.exceptCIDRs[0]: \"10\" is not a network: write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8",
-        ),
-        (
-            "egress: {exceptCIDRs: 10.0.0.0/8}",
-            "antrea-agent.conf: egress.exceptCIDRs: \"10.0.0.0/8\" is no list: write [10.0.0.0/8], or each network on a line of its own after a dash",
-        ),
-        (
-            "egress: {snatFullyRandomPorts: \"yes\"}",
-            "antrea-agent.conf: egress.snatFullyRandomPorts: \"yes\" is no truth value: write true or false",
-        ),
-        (
-            "featureGates: {Egress: \"true\"}",
-            "antrea-agent.conf: featureGates.Egress: \"true\" is no truth value: write true or false",
-        ),
-        (
-            "featureGates: [Egress]",
-            "antrea-agent.conf: featureGates: \"[\\\"Egress\\\"]\" is no mapping: write KEY: VALUE",
-        ),
-        (
-            "featureGates: {egress: true}",
-            "antrea-agent.conf: featureGates.egress: is not known: the nearest known one is Egress",
-        ),
-        (
-            "egress: {exceptCIDR: []}",
-            "antrea-agent.conf: egress.exceptCIDR: is not known: the nearest known one is exceptCIDRs",
-        ),
-        (
-            "egres: {}",
-            "antrea-agent.conf: egres: is not known: the nearest known one is egress",
-        ),
-        (
-            "just text",
-            "antrea-agent.conf: \"just text\" is no mapping: write KEY: VALUE",
-        ),
-    ];
-    for (text, told) in table {
-        assert_eq!(wrong(text), [told], "{text}");
+    for (text, told) in WRONG {
+        assert_eq!(wrong(text), [*told], "{text}");
     }
 }
 
@@ -258,11 +260,12 @@ fn a_key_that_is_written_twice_is_not_read_at_random() {
 
 #[test]
 fn a_document_that_grows_when_it_is_read_is_refused() {
-    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for (from, to) in ('a'..'i').zip('b'..'j') {
+    let lines = ('a'..'i').zip('b'..'j').map(|(from, to)| {
         let again = vec![format!("*{from}"); 9].join(", ");
-        bomb.push_str(&format!("{to}: &{to} [{again}]\n"));
-    }
+        format!("{to}: &{to} [{again}]\n")
+    });
+    let first = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    let bomb: String = std::iter::once(first).chain(lines).collect();
     assert!(wrong(&bomb)[0].contains("is not YAML"));
     assert!(wrong(&"#".repeat(MOST_BYTES + 1))[0].contains("is larger than"));
 }
@@ -278,9 +281,9 @@ fn no_key_is_known_twice() {
             }
         }
     }
-    known::DOCUMENTS
-        .iter()
-        .for_each(|document| unique(document.keys));
+    for document in known::DOCUMENTS {
+        unique(document.keys);
+    }
 }
 
 prop_compose! {

@@ -32,7 +32,7 @@ fn every_process_gets_what_their_manifests_would_give_them() {
         "--node-name node-2",
         "--admin-address 127.0.0.1:9810",
         "--log-format text",
-        "--gossip-key-file /",
+        "--gossip-keys /",
         "node=node-2 pod=egret-system/egret-agent-node-2 host=10.10.0.102",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
