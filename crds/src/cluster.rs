@@ -18,11 +18,6 @@ const LIMIT_ANNOTATION: &str = "node.antrea.io/max-egress-ips";
 /// A node for placement; it may hold `max_egress_ips` unless it says otherwise itself.
 pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
     let meta = &object.metadata;
-    // What is no number is no limit, as with Antrea.
-    let limit = meta.annotations.as_ref().and_then(|annotations| {
-        let limit = annotations.get(LIMIT_ANNOTATION)?;
-        limit.parse().ok()
-    });
     let labels = meta.labels.clone().unwrap_or_default();
     let spec = object.spec.as_ref();
     let name = meta.name.as_deref().unwrap_or_default().into();
@@ -31,8 +26,14 @@ pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
         labels,
         is_cordoned: spec.is_some_and(|spec| spec.unschedulable == Some(true)),
         is_deleting: meta.deletion_timestamp.is_some(),
-        ..placement::Node::linux(name, limit.unwrap_or(max_egress_ips))
+        ..placement::Node::linux(name, limit(object).unwrap_or(max_egress_ips))
     }
+}
+
+/// How many egress IPs a node may hold by its own annotation. What is no number is no limit, as with Antrea.
+pub fn limit(object: &Node) -> Option<usize> {
+    let annotations = object.metadata.annotations.as_ref()?;
+    annotations.get(LIMIT_ANNOTATION)?.parse().ok()
 }
 
 /// A node with its addresses; it may hold `max_egress_ips` unless it says otherwise itself.

@@ -4,10 +4,11 @@
 //! agent never reads half of a change. Never decides which key comes next, and shows none.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Write};
+use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
+
+use crate::digest::{hex, short};
 
 /// The Secret's entry, and the file of this name in the agents' folder.
 pub const ENTRY: &str = "keys";
@@ -16,8 +17,6 @@ pub const ENTRY: &str = "keys";
 pub const KEY_BYTES: usize = 32;
 /// More is not read: three keys need a third of it.
 pub const MOST_BYTES: usize = 1024;
-/// Bytes of a digest that are shown: enough to tell keys apart, and useless for anything else.
-const DIGEST_BYTES: usize = 8;
 
 /// A key.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,8 +35,7 @@ impl Key {
 
     /// What tells it from other keys and tells nothing else about it.
     pub fn digest(&self) -> String {
-        let digest = digest(&SHA256, &self.0);
-        hex(digest.as_ref().get(..DIGEST_BYTES).unwrap_or_default())
+        short(&self.0)
     }
 }
 
@@ -151,14 +149,6 @@ impl Keyring {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 fn unhex(digits: &str) -> Option<Key> {
     let digits = digits.as_bytes();
     if digits.len() != 2 * KEY_BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -222,6 +212,6 @@ mod tests {
         let shown = format!("{ring:?} {:?}", ring.digests());
         assert!(!shown.contains("abab"), "{shown}");
         assert_ne!(key(1).digest(), key(2).digest());
-        assert_eq!(key(1).digest().len(), 2 * DIGEST_BYTES);
+        assert_eq!(key(1).digest().len(), 16);
     }
 }

@@ -22,6 +22,7 @@ pub mod salvage;
 pub mod selector;
 pub mod settings;
 
+mod digest;
 mod parse;
 
 pub use egress::{Egress, EgressSpec, EgressStatus};

@@ -12,6 +12,7 @@ use egret_domain::problem::{Problem, Problems};
 use serde_json::{Map, Value};
 
 use self::known::{Key, Known};
+use crate::digest;
 
 /// The document of Antrea's controller.
 pub const CONTROLLER: &str = "antrea-controller.conf";
@@ -63,6 +64,13 @@ pub struct Reading {
 pub type Documents = BTreeMap<String, String>;
 
 impl Settings {
+    /// What tells these settings from others, in few characters.
+    pub fn digest(&self) -> String {
+        let documents = self.documents();
+        let text: String = documents.into_values().collect();
+        digest::short(text.as_bytes())
+    }
+
     /// Documents that are read as these settings.
     pub fn documents(&self) -> Documents {
         let networks = self.except_cidrs.iter();

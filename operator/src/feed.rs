@@ -5,12 +5,13 @@
 
 mod parse;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
 use egret_domain::control::{EgressFact, Fact};
+use egret_domain::placement;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
@@ -19,7 +20,10 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tracing::warn;
+
+use crate::agents::configure::Configuration;
 
 /// What is told to the reconciler.
 #[derive(Debug)]
@@ -91,14 +95,83 @@ fn pool(pool: ExternalIPPool) -> Message {
     Message::Pool(fact, Arc::new(pool))
 }
 
-/// Follows the nodes, for ever. Each may hold `max_egress_ips` unless it says otherwise.
-pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
-    let told = |node: Node| {
-        let node = cluster::node(&node, max_egress_ips.into());
-        Message::Fact(Fact::Node(Box::new(node)))
-    };
-    let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
-    follow(client, Source::Nodes, sink, told, gone, |_, _, _| None).await;
+/// Follows the nodes, for ever, from when the settings are known. Each may hold as many egress IPs as these say, unless it
+/// says otherwise.
+pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, sink: Sink) {
+    let mut nodes = Nodes::default();
+    let mut events = watch::<Node>(Api::all(client), Config::default());
+    while nodes.limit.is_none() {
+        nodes.limit = limit(&configuration.borrow_and_update());
+        if nodes.limit.is_none() && configuration.changed().await.is_err() {
+            return;
+        }
+    }
+    loop {
+        let messages = tokio::select! {
+            Some(event) = events.next() => nodes.take(event),
+            Ok(()) = configuration.changed() => nodes.limited(limit(&configuration.borrow_and_update())),
+            else => return,
+        };
+        for message in messages {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn limit(configuration: &Configuration) -> Option<usize> {
+    let settings = configuration.in_force.as_ref()?;
+    Some(settings.max_egress_ips_per_node.into())
+}
+
+/// The nodes as they were told last, for telling them again when their limit changes.
+#[derive(Debug, Default)]
+struct Nodes {
+    limit: Option<usize>,
+    /// Without those that have a limit of their own.
+    limited: BTreeMap<String, placement::Node>,
+}
+
+impl Nodes {
+    fn take(&mut self, event: Event<Node>) -> Vec<Message> {
+        let message = match event {
+            Event::Applied(object) => {
+                let limit = self.limit.unwrap_or_default();
+                let node = cluster::node(&object, limit);
+                let name = object.metadata.name.clone().unwrap_or_default();
+                if cluster::limit(&object).is_none() {
+                    self.limited.insert(name, node.clone());
+                } else {
+                    self.limited.remove(&name);
+                }
+                Message::Fact(Fact::Node(Box::new(node)))
+            }
+            Event::Deleted(key) => {
+                self.limited.remove(&key.name);
+                Message::Fact(Fact::NodeGone(key.name.as_str().into()))
+            }
+            Event::Undecodable { key, error, .. } => {
+                warn!(source = ?Source::Nodes, object = %key, error, "cannot be read: left as it was known before");
+                return Vec::new();
+            }
+            Event::Synced => Message::Synced(Source::Nodes),
+        };
+        vec![message]
+    }
+
+    /// All nodes that another limit changes.
+    fn limited(&mut self, limit: Option<usize>) -> Vec<Message> {
+        let Some(max_egress_ips) = limit.filter(|_| limit != self.limit) else {
+            return Vec::new();
+        };
+        self.limit = limit;
+        let nodes = self.limited.values_mut().map(|node| {
+            node.max_egress_ips = max_egress_ips;
+            Message::Fact(Fact::Node(Box::new(node.clone())))
+        });
+        nodes.collect()
+    }
 }
 
 /// Follows what agents report of their nodes, for ever.

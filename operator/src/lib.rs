@@ -4,9 +4,11 @@
 //! hold it. It may be killed at any moment: everything it knows is in the objects.
 //!
 //! Start reading at [`run`]; facts come from [`feed`], decisions leave through [`write`], and [`reconcile`] is between.
-//! Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration.
+//! Beside this, and without a word to it, [`certificate`] keeps the webhook's certificates and registration, and [`agents`] the
+//! agents' configuration, keys and `DaemonSet`.
 #![forbid(unsafe_code)]
 
+pub mod agents;
 pub mod args;
 pub mod certificate;
 pub mod feed;

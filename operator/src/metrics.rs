@@ -17,6 +17,7 @@ pub struct Metrics {
     registered: Gauge,
     listed: Gauge,
     serving: Gauge,
+    configured: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +51,11 @@ impl Metrics {
             certificates,
         );
         metrics.register_webhook(registry);
+        registry.register(
+            "configuration_valid",
+            "Whether the configuration is understood: 1, or 0 where what was in force before it stays so",
+            metrics.configured.clone(),
+        );
         metrics
     }
 
@@ -91,6 +97,11 @@ impl Metrics {
     pub fn show_replicas(&self, listed: usize, serving: usize) {
         self.listed.set(i64::try_from(listed).unwrap_or(i64::MAX));
         self.serving.set(i64::try_from(serving).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether the configuration is understood.
+    pub fn show_configuration(&self, is_valid: bool) {
+        self.configured.set(i64::from(is_valid));
     }
 
     /// Shows how many objects wait for being written.

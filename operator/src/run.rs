@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use egret_runtime::client::{self, connect};
 use egret_runtime::process::{self, Process};
-use tokio::sync::mpsc;
+use kube::Client;
+use tokio::sync::{mpsc, watch};
 
+use crate::agents::{self, configure::Configuration, configure::Follower};
 use crate::args::Args;
 use crate::certificate::changes::changes;
 use crate::certificate::keeper::Keeper;
@@ -39,7 +41,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
         Store::new(&client, NAMESPACE),
         settings(args),
         Real,
-        metrics,
+        metrics.clone(),
     );
 
     let tasks = &mut process.tasks;
@@ -50,9 +52,41 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("webhook certificates", keeper.run(changes));
     let reports = feed::egress_nodes(client.clone(), sink.clone());
     tasks.spawn_until_shutdown("egress nodes", reports);
-    let limit = args.max_egress_ips_per_node;
-    tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
+    let configuration = keep_agents(args, &client, &metrics, process);
+    let nodes = feed::nodes(client, configuration, sink);
+    process.tasks.spawn_until_shutdown("nodes", nodes);
     Ok(())
+}
+
+/// Follows the configuration, which it gives, and keeps the agents' objects.
+fn keep_agents(
+    args: &Args,
+    client: &Client,
+    metrics: &Metrics,
+    process: &mut Process,
+) -> watch::Receiver<Configuration> {
+    let (told, configuration) = watch::channel(Configuration::default());
+    let store = agents::store::Store::new(client, NAMESPACE);
+    let follower = Follower::new(store.clone(), args.config.clone(), told, metrics.clone());
+    let wish = agents::store::Wish {
+        image: args.agent_image.clone().filter(|image| !image.is_empty()),
+        max_unavailable: args.agent_max_unavailable,
+    };
+    let keeper = agents::keeper::Keeper::new(
+        client,
+        store,
+        wish,
+        args.gossip_key_lifetime,
+        agents::Real,
+        metrics.clone(),
+        configuration.clone(),
+    );
+    let tasks = &mut process.tasks;
+    let changes = agents::changes::of_configuration(client, &args.config);
+    tasks.spawn_until_shutdown("configuration", follower.run(changes));
+    let changes = agents::changes::of_agents(client, NAMESPACE);
+    tasks.spawn_until_shutdown("agents", keeper.run(changes));
+    configuration
 }
 
 fn settings(args: &Args) -> Settings {
