@@ -10,7 +10,6 @@ use egret_domain::name::{EgressName, NodeName};
 use egret_domain::node::Fact;
 use egret_domain::ownership::Report;
 use egret_runtime::backoff::Limits;
-use egret_runtime::ready::Awaited;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -35,8 +34,6 @@ pub struct Cleaner<K> {
     pub statuses: Statuses,
     /// This node's report on itself.
     pub report: watch::Sender<NodeReport>,
-    /// Done once the kernel is clean.
-    pub ready: Awaited,
 }
 
 impl<K: Kernel> Cleaner<K> {
@@ -48,10 +45,8 @@ impl<K: Kernel> Cleaner<K> {
             me,
             statuses,
             report,
-            ready,
             ..
         } = self;
-        ready.done();
         let (mut said, mut is_synced) = (BTreeSet::<EgressName>::new(), false);
         while let Some(message) = messages.recv().await {
             match message {

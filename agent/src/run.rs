@@ -150,7 +150,6 @@ fn clean_up(args: &Args, parts: Parts, process: &mut Process) {
         kernel,
         statuses: statuses.clone(),
         report,
-        ready: process.readiness.wait_for("a clean node"),
     };
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("cleaner", cleaner.run(messages));

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use egret_crds::{Egress, EgressSpec, EgressStatus};
 use egret_domain::datapath::Element;
-use egret_runtime::ready::Readiness;
 
 use super::*;
 use crate::kernel::fake::FakeKernel;
@@ -12,7 +11,6 @@ struct World {
     messages: mpsc::Sender<Message>,
     statuses: Statuses,
     report: watch::Receiver<NodeReport>,
-    readiness: Readiness,
 }
 
 /// The agent of node-1 with what a former one has left in the kernel.
@@ -22,13 +20,12 @@ fn world() -> World {
     kernel.0.lock().unwrap().elements.insert(held);
     let (messages, received) = mpsc::channel(16);
     let (sender, report) = watch::channel(NodeReport::default());
-    let (statuses, readiness) = (Statuses::default(), Readiness::default());
+    let statuses = Statuses::default();
     let cleaner = Cleaner {
         me: "node-1".into(),
         kernel: kernel.clone(),
         statuses: statuses.clone(),
         report: sender,
-        ready: readiness.wait_for("a clean node"),
     };
     tokio::spawn(cleaner.run(received));
     World {
@@ -36,7 +33,6 @@ fn world() -> World {
         messages,
         statuses,
         report,
-        readiness,
     }
 }
 
@@ -75,7 +71,6 @@ async fn a_node_is_clean_once_nothing_stands_in_its_kernel_and_no_egress_names_i
     world.synced().await;
     world.reports(NodeReport::off(false, None)).await;
     assert!(world.kernel.0.lock().unwrap().elements.is_empty());
-    assert!(world.readiness.awaited().is_empty());
     let wish = world.statuses.get(&"mine".into());
     assert!(matches!(wish, Some((_, Report::LetGo))), "{wish:?}");
     assert!(world.statuses.get(&"other".into()).is_none());
@@ -105,8 +100,6 @@ async fn a_kernel_that_refuses_is_reported_and_tried_again_before_any_status_is_
     assert_ne!(*told.unwrap(), NodeReport::off(false, None));
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(world.statuses.get(&"mine".into()).is_none());
-    assert_eq!(world.readiness.awaited(), ["a clean node"]);
     world.kernel.0.lock().unwrap().is_broken = false;
     world.reports(NodeReport::off(false, None)).await;
-    assert!(world.readiness.awaited().is_empty());
 }

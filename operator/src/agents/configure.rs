@@ -140,7 +140,7 @@ impl Follower {
     }
 
     /// Reads it once.
-    async fn look(&self) -> Result<(), Error> {
+    pub async fn look(&self) -> Result<(), Error> {
         let source = self.store.source(&self.place).await?;
         let reading = match &source {
             Some(config_map) => read(

@@ -82,6 +82,12 @@ pub fn configuration(settings: &Settings) -> Value {
 /// It has no owner: with the operator's Deployment as one, whoever makes that anew would take every egress IP off its node.
 /// It goes with its namespace.
 pub fn daemon_set(image: &str, max_unavailable: MaxUnavailable, settings: &Settings) -> Value {
+    // Where Egress is off all agents clean up at once: one that is away must not keep the others from it.
+    let max_unavailable = if settings.enabled {
+        max_unavailable
+    } else {
+        MaxUnavailable::Percent(100)
+    };
     json!({
         "metadata": {"labels": labels()},
         "spec": {

@@ -214,7 +214,7 @@ impl<O: Outside> Keeper<O> {
             Step::AskAgents => self.agents = Some(store.agents(now).await?),
             Step::DeleteDaemonSet(behind) => {
                 store.delete_daemon_set().await?;
-                info!("Egress is off and the nodes are clean: agents' DaemonSet deleted");
+                info!("Egress is off: agents' DaemonSet deleted");
                 if !behind.is_empty() {
                     warn!(
                         nodes = behind.join(", "),

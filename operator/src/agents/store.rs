@@ -9,7 +9,7 @@ use egret_crds::EgressNode;
 use egret_crds::keyring::{ENTRY, Keyring};
 use egret_crds::node::DISABLED;
 use egret_crds::settings::{Documents, Settings};
-use egret_runtime::apply::{Error, How, Part, apply, is_as_wanted, within_limit};
+use egret_runtime::apply::{Error, How, Part, amend, apply, is_as_wanted, within_limit};
 use egret_runtime::watch::Key;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -17,7 +17,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Secret};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPolicy};
 use kube::{Api, Client, Resource};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::daemon_set::{GOSSIP, MaxUnavailable, NAME, configuration, daemon_set};
@@ -128,22 +128,27 @@ impl Store {
         })
     }
 
-    /// Writes the settings for the agents.
+    /// Writes the settings for the agents, and takes away what others have put beside them: agents would read it.
     pub async fn write_configuration(
         &self,
         stored: &Stored,
         settings: &Settings,
     ) -> Result<(), Error> {
-        let wanted = configuration(settings);
-        apply(
-            &self.config_maps,
-            NAME,
-            stored.config_map.as_ref(),
-            &wanted,
-            OURS,
-        )
-        .await
-        .map(drop)
+        let (api, current) = (&self.config_maps, stored.config_map.as_ref());
+        let applied = apply(api, NAME, current, &configuration(settings), OURS).await?;
+        let Some(now) = applied.as_ref().or(current) else {
+            return Ok(());
+        };
+        let ours = settings.documents();
+        let foreign = now.data.iter().flatten();
+        let foreign: Map<_, _> = foreign
+            .filter(|(name, _)| !ours.contains_key(*name))
+            .map(|(name, _)| (name.clone(), Value::Null))
+            .collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        amend(api, now, &json!({"data": foreign}), MANAGER, Part::Object).await
     }
 
     /// Writes the keys. Fails with a conflict if the Secret is not as it was read.

@@ -84,6 +84,19 @@ fn other_settings_make_another_template_and_the_same_make_the_same() {
 }
 
 #[test]
+fn where_egress_is_off_no_node_that_is_away_keeps_others_from_cleaning_up() {
+    let at_once = |enabled| {
+        let settings = Settings {
+            enabled,
+            ..Settings::default()
+        };
+        let wanted = daemon_set("i", MaxUnavailable::Count(1), &settings);
+        wanted["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"].clone()
+    };
+    assert_eq!((at_once(true), at_once(false)), (json!(1), json!("100%")));
+}
+
+#[test]
 fn agents_read_what_is_written_for_them() {
     let settings = Settings {
         max_egress_ips_per_node: 12,
