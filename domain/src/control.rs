@@ -36,6 +36,7 @@ use crate::placement::Node;
 #[derive(Debug, Default)]
 pub struct Control {
     is_synced: bool,
+    is_off: bool,
     egresses: BTreeMap<EgressName, Entry>,
     pools: Pools,
     nodes: BTreeMap<NodeName, Node>,
@@ -113,6 +114,7 @@ impl Control {
             Fact::Node(node) => self.node_is(*node),
             Fact::NodeGone(name) => self.node_gone(&name),
             Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
+            Fact::Off(is_off) => self.off_is(is_off),
             Fact::NotWritten(Object::Egress(name)) => {
                 self.dirty.egresses.insert(name);
             }
@@ -191,6 +193,12 @@ impl Control {
         let node = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.status.node.clone());
         let (old, new) = (node(before), node(now));
         self.held.exchange(old.as_ref(), new.as_ref(), name);
+    }
+
+    fn off_is(&mut self, is_off: bool) {
+        if mem::replace(&mut self.is_off, is_off) != is_off {
+            self.dirty.egresses.extend(self.egresses.keys().cloned());
+        }
     }
 
     fn pool_is(&mut self, fact: PoolFact) {

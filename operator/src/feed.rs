@@ -100,16 +100,11 @@ fn pool(pool: ExternalIPPool) -> Message {
 pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, sink: Sink) {
     let mut nodes = Nodes::default();
     let mut events = watch::<Node>(Api::all(client), Config::default());
-    while nodes.limit.is_none() {
-        nodes.limit = limit(&configuration.borrow_and_update());
-        if nodes.limit.is_none() && configuration.changed().await.is_err() {
-            return;
-        }
-    }
+    configuration.mark_changed();
     loop {
         let messages = tokio::select! {
-            Some(event) = events.next() => nodes.take(event),
-            Ok(()) = configuration.changed() => nodes.limited(limit(&configuration.borrow_and_update())),
+            Some(event) = events.next(), if nodes.limit.is_some() => nodes.take(event),
+            Ok(()) = configuration.changed() => nodes.configured(&configuration.borrow_and_update()),
             else => return,
         };
         for message in messages {
@@ -118,11 +113,6 @@ pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, s
             }
         }
     }
-}
-
-fn limit(configuration: &Configuration) -> Option<usize> {
-    let settings = configuration.in_force.as_ref()?;
-    Some(settings.max_egress_ips_per_node.into())
 }
 
 /// The nodes as they were told last, for telling them again when their limit changes.
@@ -160,17 +150,23 @@ impl Nodes {
         vec![message]
     }
 
-    /// All nodes that another limit changes.
-    fn limited(&mut self, limit: Option<usize>) -> Vec<Message> {
-        let Some(max_egress_ips) = limit.filter(|_| limit != self.limit) else {
+    /// Whether Egress is off, and all nodes that another limit changes.
+    fn configured(&mut self, configuration: &Configuration) -> Vec<Message> {
+        let Some(settings) = &configuration.in_force else {
             return Vec::new();
         };
-        self.limit = limit;
-        let nodes = self.limited.values_mut().map(|node| {
-            node.max_egress_ips = max_egress_ips;
-            Message::Fact(Fact::Node(Box::new(node.clone())))
-        });
-        nodes.collect()
+        let max_egress_ips = settings.max_egress_ips_per_node.into();
+        let is_another = self.limit.replace(max_egress_ips) != Some(max_egress_ips);
+        let nodes = self
+            .limited
+            .values_mut()
+            .filter(|_| is_another)
+            .map(|node| {
+                node.max_egress_ips = max_egress_ips;
+                Fact::Node(Box::new(node.clone()))
+            });
+        let facts = std::iter::once(Fact::Off(!settings.enabled)).chain(nodes);
+        facts.map(Message::Fact).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::Error;
 
 /// Where a container's runtime shows the settings, often read-only.
 const SHOWN: &str = "/proc/sys/net/ipv4/conf";
-/// Where the agent's DaemonSet mounts the same ones so that they can be written without a privileged container.
+/// Where the agent's `DaemonSet` mounts the same ones so that they can be written without a privileged container.
 const MOUNTED: &str = "/host/proc/sys/net/ipv4/conf";
 
 /// The file of a setting of a link, or of `all` links.

@@ -35,6 +35,8 @@ pub enum Fact {
         /// Whether it can.
         is_fit: bool,
     },
+    /// Whether Egress is off: no node holds an egress IP then. It is on until told otherwise.
+    Off(bool),
     /// A decision about this object could not be carried out, and it is time to try again.
     NotWritten(Object),
     /// Everything that existed at one moment has been told.

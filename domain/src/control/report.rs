@@ -52,7 +52,7 @@ impl Control {
         let Entry {
             fact, candidates, ..
         } = entry;
-        let conditions = verdict::of_egress(entry, self.holder(fact));
+        let conditions = verdict::of_egress(entry, self.holder(fact), self.is_off);
         let is_unwanted = !conditions
             .iter()
             .any(|wanted| wanted.kind == Type::IpAllocated);

@@ -41,8 +41,8 @@ impl Verdict {
 }
 
 /// The operator's conditions of an Egress; `holder` is the node that has its IP, if there is one.
-pub(super) fn of_egress(entry: &Entry, holder: Option<&NodeName>) -> Vec<Condition> {
-    [allocation(entry), Some(ready(entry, holder))]
+pub(super) fn of_egress(entry: &Entry, holder: Option<&NodeName>, is_off: bool) -> Vec<Condition> {
+    [allocation(entry), Some(ready(entry, holder, is_off))]
         .into_iter()
         .flatten()
         .map(|verdict| verdict.at(entry.fact.generation))
@@ -70,7 +70,7 @@ fn allocation(entry: &Entry) -> Option<Verdict> {
     }
 }
 
-fn ready(entry: &Entry, holder: Option<&NodeName>) -> Verdict {
+fn ready(entry: &Entry, holder: Option<&NodeName>, is_off: bool) -> Verdict {
     let not = |reason, message| Verdict {
         kind: Type::Ready,
         is_true: false,
@@ -83,6 +83,10 @@ fn ready(entry: &Entry, holder: Option<&NodeName>) -> Verdict {
             "Withdrawing",
             format!("node {node} has yet to let go of the egress IP"),
         );
+    }
+    if is_off {
+        let message = "Egress is off: set featureGates.Egress to true in the configuration";
+        return not("Disabled", message.to_owned());
     }
     if let Some(problems) = &fact.problems {
         return refused(Type::Ready, &Why::InvalidSpec(problems.clone()));

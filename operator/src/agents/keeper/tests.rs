@@ -13,6 +13,9 @@ mod api;
 
 use api::{Api, CONFIG, CONFIG_MAP, DAEMON_SET, LIFETIME, SECRET};
 
+/// What somebody does to the objects.
+type Disorder = fn(&Api);
+
 /// Everything as it is when nothing is left to do.
 async fn installed() -> (Api, Keeper<Api>) {
     let api = Api::new();
@@ -51,21 +54,23 @@ async fn an_operator_that_starts_anew_writes_nothing() {
 async fn what_is_deleted_or_overwritten_is_put_right_and_the_keys_are_the_same_as_before() {
     let (api, mut operator) = installed().await;
     let right = [CONFIG_MAP, SECRET, DAEMON_SET].map(|path| (path, api.object(path)));
-    let disorders: [(&str, fn(&Api)); 7] = [
+    let disorders: [(&str, Disorder); 7] = [
         ("no settings", |api| api.delete(CONFIG_MAP)),
         ("other settings", |api| {
             api.edit(CONFIG_MAP, |one| {
-                one["data"]["antrea-agent.conf"] = "".into()
+                one["data"]["antrea-agent.conf"] = "".into();
             });
         }),
         ("more settings", |api| {
             api.edit(CONFIG_MAP, |one| {
-                one["data"]["antrea-controller.conf"] = "featureGates: {Egress: false}".into()
+                one["data"]["antrea-controller.conf"] = "featureGates: {Egress: false}".into();
             });
         }),
         ("no keys", |api| api.delete(SECRET)),
         ("rubbish for keys", |api| {
-            api.edit(SECRET, |one| one["data"]["keys"] = "AAAA".into())
+            api.edit(SECRET, |one| {
+                one["data"]["keys"] = "AAAA".into();
+            });
         }),
         ("no agents", |api| api.delete(DAEMON_SET)),
         ("another image", |api| {

@@ -219,7 +219,7 @@ impl World {
         if *method == Method::GET {
             return match known {
                 Some(object) => (200, object),
-                None if self.is_list(path) => (200, self.list(path)),
+                None if is_list(path) => (200, self.list(path)),
                 None => failure(404, "NotFound"),
             };
         }
@@ -249,19 +249,13 @@ impl World {
                 (200, self.put(&path, body))
             }
             _ if stale => failure(409, "Conflict"),
-            Method::PATCH if is_merge => (200, self.put(path, merged(known.unwrap(), body))),
+            Method::PATCH if is_merge => (200, self.put(path, merged(known.unwrap(), &body))),
             Method::PATCH => (
                 200,
                 self.put(path, applied(&known.unwrap_or_default(), body)),
             ),
             _ => (200, self.put(path, body)),
         }
-    }
-
-    fn is_list(&self, path: &str) -> bool {
-        ["configmaps", "nodes", "egressnodes"]
-            .iter()
-            .any(|plural| path.ends_with(plural))
     }
 
     fn list(&self, path: &str) -> Value {
@@ -283,6 +277,11 @@ impl World {
     }
 }
 
+fn is_list(path: &str) -> bool {
+    let lists = ["configmaps", "nodes", "egressnodes"];
+    lists.iter().any(|plural| path.ends_with(plural))
+}
+
 fn failure(code: u16, reason: &str) -> (u16, Value) {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
         "code": code, "reason": reason, "message": "no"});
@@ -290,7 +289,7 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
 }
 
 /// The object after a merge patch of its data.
-fn merged(mut object: Value, patch: Value) -> Value {
+fn merged(mut object: Value, patch: &Value) -> Value {
     let data = object["data"].as_object_mut().unwrap();
     for (name, value) in patch["data"].as_object().unwrap() {
         assert!(value.is_null());
