@@ -57,10 +57,10 @@ fn every_process_gets_what_their_manifests_would_give_them() {
         "get",
         "secret",
         "egret-gossip",
-        "-ojsonpath={.data.key}",
+        "-ojsonpath={.data.keys}",
     ];
     let key = lab.ok(&[&["kubectl"], &secret[..]].concat());
-    assert_eq!(key.len(), 44, "32 bytes as base64");
+    assert_eq!(key.len(), 100, "a word and 64 digits as base64");
 }
 
 #[test]
