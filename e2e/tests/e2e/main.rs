@@ -12,6 +12,8 @@ mod certificates;
 #[cfg(test)]
 mod cleanliness;
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod restarts;
