@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use egret_domain::net::Cidr;
 use egret_runtime::args::Common;
 
 use crate::kernel::settings::Settings;
@@ -24,12 +23,12 @@ pub struct Args {
     /// UDP port on which the agents gossip; the same on all nodes.
     #[arg(long, default_value_t = 10_351)]
     pub gossip_port: u16,
-    /// File with the key that all agents share, 16 bytes or more.
-    #[arg(long)]
-    pub gossip_key_file: PathBuf,
-    /// Destinations to which no Pod's traffic gets an egress IP; may be given several times.
-    #[arg(long = "except-cidr", value_name = "CIDR")]
-    pub except_cidrs: Vec<Cidr>,
+    /// Folder with the keys that all agents share: the Secret egret-gossip, which the operator makes.
+    #[arg(long, value_name = "DIR", default_value = "/run/egret/gossip")]
+    pub gossip_keys: PathBuf,
+    /// Folder with the configuration: the ConfigMap egret-agent, which the operator makes. Without one, the defaults.
+    #[arg(long, value_name = "DIR", default_value = "/run/egret/config")]
+    pub config: PathBuf,
     /// Numbers that Egret uses in the kernel.
     #[command(flatten, next_help_heading = "Numbers in the kernel")]
     pub settings: Settings,

@@ -35,6 +35,9 @@ pub trait Kernel: Send {
     /// Carries out changes, in their order.
     fn commit(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Removes every trace of Egret, whether there is any or not.
+    fn remove(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Tells whether what stands can do its part, or what others have set on this node is in its way.
     fn verify(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -4,6 +4,7 @@
 //! Never decides what follows from a death.
 
 mod gossip;
+pub mod keys;
 pub mod seal;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use egret_crds::keyring::Keyring;
 use egret_domain::name::NodeName;
 use egret_runtime::live::Pulse;
 use thiserror::Error;
@@ -56,14 +58,12 @@ pub enum Error {
         /// What the kernel says.
         source: io::Error,
     },
-    /// The key cannot be used.
-    #[error(transparent)]
-    Key(#[from] seal::BadKey),
 }
 
 /// This node's part in the gossip.
 pub struct Membership {
     socket: UdpSocket,
+    keys: watch::Receiver<Keyring>,
     seal: Seal,
     gossip: Gossip,
     peers: watch::Receiver<Option<Peers>>,
@@ -72,20 +72,22 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Opens the port. `peers` are the other nodes' addresses; who answers is told through `alive`.
+    /// Opens the port. `keys` may change at any time; `peers` are the other nodes' addresses; who answers is told through `alive`.
     pub async fn open(
         me: &NodeName,
         address: SocketAddr,
-        seal: Seal,
+        mut keys: watch::Receiver<Keyring>,
         peers: watch::Receiver<Option<Peers>>,
         alive: watch::Sender<Alive>,
     ) -> Result<Self, Error> {
         let socket = UdpSocket::bind(address).await;
         let socket = socket.map_err(|source| Error::Listen { address, source })?;
         let gossip = Gossip::new(Member::new(me, address));
+        let seal = Seal::new(&keys.borrow_and_update());
         Ok(Self {
             socket,
             seal,
+            keys,
             gossip,
             peers,
             alive,
@@ -115,6 +117,7 @@ impl Membership {
                     self.drain(&mut buffer);
                     self.gossip.run_timers(Instant::now());
                 }
+                Ok(()) = self.keys.changed() => self.seal = Seal::new(&self.keys.borrow_and_update()),
                 Ok(()) = self.peers.changed() => self.greet(),
                 _ = greet.tick() => self.greet(),
             }

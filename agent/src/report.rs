@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_crds::EgressNode;
+use egret_crds::keyring::Keyring;
+use egret_crds::node::DISABLED;
 use egret_domain::name::{EgressName, NodeName};
 use egret_domain::net::Cidr;
 use egret_domain::node::Index;
@@ -59,6 +61,8 @@ pub struct NodeReport {
     pods: usize,
     overlapped: BTreeSet<EgressName>,
     down: Absences,
+    /// Where Egress is off: whether nothing of Egret is left here.
+    off: Option<bool>,
     /// The check that failed, and what to do.
     failed: Option<(&'static str, String)>,
     /// Whether there is anything to report yet.
@@ -74,6 +78,7 @@ impl NodeReport {
             overlapped: index.overlapped(),
             down: down.clone(),
             failed,
+            off: None,
             is_known: true,
         }
     }
@@ -83,8 +88,18 @@ impl NodeReport {
         self.down.0.contains_key(node)
     }
 
+    /// What there is to tell where Egress is off: whether nothing of Egret is left on this node, and what failed.
+    pub fn off(is_clean: bool, failed: Option<(&'static str, String)>) -> Self {
+        Self {
+            failed,
+            off: Some(is_clean),
+            is_known: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
-        self.failed.is_none()
+        self.failed.is_none() && self.off.is_none()
     }
 
     pub(crate) fn show(&self, metrics: &Metrics) {
@@ -92,73 +107,96 @@ impl NodeReport {
     }
 }
 
-/// Writes the report whenever it has news, for ever.
-pub async fn write(
-    client: Client,
-    me: NodeName,
-    address: IpAddr,
-    mut reports: watch::Receiver<NodeReport>,
-    metrics: Metrics,
-) {
-    while !matches!(timeout(LOOK_EVERY, reports.changed()).await, Ok(Err(_))) {
+/// Who writes the report.
+#[derive(Clone)]
+pub struct Writer {
+    /// The API server.
+    pub client: Client,
+    /// This node.
+    pub me: NodeName,
+    /// Its address, at which the tunnel ends.
+    pub address: IpAddr,
+    /// Counts the writes.
+    pub metrics: Metrics,
+}
+
+impl Writer {
+    /// Writes the report whenever it or the keys of the gossip have news, for ever.
+    pub async fn run(
+        self,
+        mut reports: watch::Receiver<NodeReport>,
+        mut keys: watch::Receiver<Keyring>,
+    ) {
         loop {
-            let report = reports.borrow_and_update().clone();
-            if !report.is_known || try_write(&client, &me, address, &report, &metrics).await {
-                break;
+            let news = async {
+                tokio::select! {
+                    changed = reports.changed() => changed,
+                    Ok(()) = keys.changed() => Ok(()),
+                }
+            };
+            if let Ok(Err(_)) = timeout(LOOK_EVERY, news).await {
+                return;
+            }
+            loop {
+                let report = reports.borrow_and_update().clone();
+                let digests = keys.borrow_and_update().digests();
+                if !report.is_known || self.try_write(&report, &digests).await {
+                    break;
+                }
+                sleep(WRITE_EVERY).await;
             }
             sleep(WRITE_EVERY).await;
         }
-        sleep(WRITE_EVERY).await;
     }
-}
 
-async fn try_write(
-    client: &Client,
-    me: &NodeName,
-    address: IpAddr,
-    report: &NodeReport,
-    metrics: &Metrics,
-) -> bool {
-    let network = network().await;
-    let result = write_once(client, me, address, &network, report).await;
-    metrics.count_write("node_report", &result);
-    match result {
-        Ok(()) => true,
-        Err(error) => {
-            warn!(
-                error = egret_runtime::describe(&error),
-                "cannot write the node's report"
-            );
-            false
+    async fn try_write(&self, report: &NodeReport, keys: &[String]) -> bool {
+        let network = network().await;
+        let result = self.write_once(&network, report, keys).await;
+        self.metrics.count_write("node_report", &result);
+        match result {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(
+                    error = egret_runtime::describe(&error),
+                    "cannot write the node's report"
+                );
+                false
+            }
         }
     }
-}
 
-async fn write_once(
-    client: &Client,
-    me: &NodeName,
-    address: IpAddr,
-    network: &Network,
-    report: &NodeReport,
-) -> Result<(), egret_runtime::apply::Error> {
-    let api: Api<EgressNode> = Api::all(client.clone());
-    let how = |part| How {
-        manager: MANAGER,
-        part,
-        force: true,
-        if_unchanged: false,
-    };
-    let name = me.as_str();
-    let mut object = within_limit(api.get_opt(name)).await?;
-    if object.is_none() {
-        let owner = owner::of_what_this_node_makes(client, me).await?;
-        let new = json!({"metadata": {"ownerReferences": owner}});
-        object = apply(&api, name, None, &new, how(Part::Object)).await?;
+    async fn write_once(
+        &self,
+        network: &Network,
+        report: &NodeReport,
+        keys: &[String],
+    ) -> Result<(), egret_runtime::apply::Error> {
+        let Self {
+            client,
+            me,
+            address,
+            ..
+        } = self;
+        let api: Api<EgressNode> = Api::all(client.clone());
+        let how = |part| How {
+            manager: MANAGER,
+            part,
+            force: true,
+            if_unchanged: false,
+        };
+        let name = me.as_str();
+        let mut object = within_limit(api.get_opt(name)).await?;
+        if object.is_none() {
+            let owner = owner::of_what_this_node_makes(client, me).await?;
+            let new = json!({"metadata": {"ownerReferences": owner}});
+            object = apply(&api, name, None, &new, how(Part::Object)).await?;
+        }
+        let now = Timestamp::now();
+        let wanted = wanted(object.as_ref(), *address, network, report, keys, now);
+        apply(&api, name, object.as_ref(), &wanted, how(Part::Status))
+            .await
+            .map(drop)
     }
-    let wanted = wanted(object.as_ref(), address, network, report, Timestamp::now());
-    apply(&api, name, object.as_ref(), &wanted, how(Part::Status))
-        .await
-        .map(drop)
 }
 
 /// What the kernel says of this node's networks.
@@ -199,6 +237,7 @@ fn wanted(
     address: IpAddr,
     network: &Network,
     report: &NodeReport,
+    keys: &[String],
     now: Timestamp,
 ) -> Value {
     let failed = report.failed.iter();
@@ -226,6 +265,7 @@ fn wanted(
             down.map(|(node, since)| json!({"node": node.as_str(), "since": Time(*since)}))
                 .collect(),
         ),
+        ("gossipKeys", texts(keys)),
     ];
     // An empty list is read back as none: writing it would never be done.
     let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
@@ -258,12 +298,22 @@ fn ready(object: Option<&EgressNode>, report: &NodeReport, now: Timestamp) -> Va
         });
     let since = before.filter(|before| before.status == status);
     let since = since.map_or(now, |before| before.last_transition_time.0);
-    let (reason, message) = match &report.failed {
-        None => (
+    let (reason, message) = match (&report.failed, report.off) {
+        (Some((_, message)), _) => ("CheckFailed", message.clone()),
+        (None, None) => (
             "DatapathReady",
             "the datapath is as it should be".to_owned(),
         ),
-        Some((_, message)) => ("CheckFailed", message.clone()),
+        (None, Some(true)) => (
+            DISABLED,
+            "Egress is off in the configuration, and nothing of Egret is left on this node"
+                .to_owned(),
+        ),
+        (None, Some(false)) => (
+            "CleaningUp",
+            "Egress is off in the configuration: Egresses that name this node are being told"
+                .to_owned(),
+        ),
     };
     json!({
         "type": "Ready",

@@ -3,9 +3,10 @@
 //! Owns the start of the process. Never does any of the work.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use egret_crds::keyring::Keyring;
+use egret_crds::settings;
 use egret_domain::name::NodeName;
 use egret_domain::node::{Fact, Index};
 use egret_runtime::process::{self, Process};
@@ -13,17 +14,19 @@ use egret_runtime::{Failure, client};
 use kube::Client;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tracing::info;
 
 use crate::args::Args;
 use crate::feed::{self, Message, Sink, Source};
 use crate::kernel::linux::Linux;
-use crate::membership::seal::Seal;
-use crate::membership::{self, Alive, Membership};
+use crate::kernel::settings::Settings;
+use crate::membership::{self, Alive, Membership, keys};
 use crate::metrics::Metrics;
+use crate::off::Cleaner;
 use crate::reconcile::{Outlets, Reconciler};
-use crate::report::NodeReport;
+use crate::report::{self, NodeReport};
 use crate::status::Statuses;
-use crate::{kernel, lease, local, report, status};
+use crate::{configuration, kernel, lease, local, status};
 
 /// Messages that may wait for the reconciler; who sends more waits.
 const MESSAGES: usize = 4096;
@@ -34,14 +37,12 @@ pub enum Error {
     /// No API server.
     #[error(transparent)]
     Client(#[from] client::Error),
-    /// The gossip's key is not there.
-    #[error("cannot read the gossip key from {path}: it is in the Secret that the operator makes")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel says.
-        source: std::io::Error,
-    },
+    /// No configuration.
+    #[error(transparent)]
+    Configuration(#[from] configuration::Error),
+    /// The gossip's keys are not there.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
     /// No gossip.
     #[error(transparent)]
     Membership(#[from] membership::Error),
@@ -59,8 +60,52 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
-    let me = NodeName::from(args.node_name.as_str());
+    let configured = configuration::from(&args.config).await?.settings;
+    info!(?configured, "configuration read");
+    let numbers = Settings {
+        random_ports: configured.snat_fully_random_ports,
+        ..args.settings
+    };
     let client = client::connect().await?;
+    let kernel = Linux::new(numbers, args.node_address)?;
+    let keys = keys::from(&args.gossip_keys).await?;
+    let (new_keys, keys) = watch::channel(keys);
+    let follow = keys::follow(args.gossip_keys.clone(), new_keys);
+    process.tasks.spawn_until_shutdown("gossip keys", follow);
+    let parts = Parts {
+        me: NodeName::from(args.node_name.as_str()),
+        client,
+        kernel,
+        keys,
+    };
+    if configured.enabled {
+        serve(args, &configured, parts, process).await
+    } else {
+        clean_up(args, parts, process);
+        Ok(())
+    }
+}
+
+/// What every agent has, whatever it does.
+struct Parts {
+    me: NodeName,
+    client: Client,
+    kernel: Linux,
+    keys: watch::Receiver<Keyring>,
+}
+
+async fn serve(
+    args: &Args,
+    configured: &settings::Settings,
+    parts: Parts,
+    process: &mut Process,
+) -> Result<(), Error> {
+    let Parts {
+        me,
+        client,
+        kernel,
+        keys,
+    } = parts;
     let (sink, messages) = mpsc::channel(MESSAGES);
     let (peers, peers_seen) = watch::channel(None);
     let (told, alive) = watch::channel(Alive::default());
@@ -69,16 +114,15 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let metrics = Metrics::registered(&mut process.metrics);
 
     let gossip = SocketAddr::new(args.node_address, args.gossip_port);
-    let seal = read_seal(args).await?;
-    let membership = Membership::open(&me, gossip, seal, peers_seen, told).await?;
-    let kernel = Linux::new(args.settings, args.node_address)?;
+    let membership = Membership::open(&me, gossip, keys.clone(), peers_seen, told).await?;
     let outlets = Outlets {
         peers,
         statuses: statuses.clone(),
         report,
         metrics: metrics.clone(),
     };
-    let index = Index::new(me.clone(), kernel::FAMILIES, args.except_cidrs.clone());
+    let except = configured.except_cidrs.iter().copied().collect();
+    let index = Index::new(me.clone(), kernel::FAMILIES, except);
     let ready = process.readiness.wait_for("datapath");
     let pulse = |name| process.liveness.pulse(name);
     let reconciler = Reconciler::new(index, kernel, outlets, ready, pulse("reconciler"));
@@ -89,13 +133,13 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages, alive));
     let write = status::write(client.clone(), me.clone(), statuses, metrics.clone());
     tasks.spawn_until_shutdown("status writer", write);
-    let write = report::write(
-        client.clone(),
-        me.clone(),
-        args.node_address,
-        reports,
+    let writer = report::Writer {
+        client: client.clone(),
+        me: me.clone(),
+        address: args.node_address,
         metrics,
-    );
+    };
+    let write = writer.run(reports, keys);
     tasks.spawn_until_shutdown("report writer", write);
     let renew = lease::renew(client.clone(), me.clone());
     tasks.spawn_until_shutdown("lease", renew);
@@ -103,14 +147,38 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     Ok(())
 }
 
-async fn read_seal(args: &Args) -> Result<Seal, Error> {
-    let path = &args.gossip_key_file;
-    let key = tokio::fs::read(path).await;
-    let key = key.map_err(|source| Error::Key {
-        path: path.clone(),
-        source,
-    })?;
-    Ok(Seal::new(&key).map_err(membership::Error::from)?)
+/// Egress is off.
+fn clean_up(args: &Args, parts: Parts, process: &mut Process) {
+    let Parts {
+        me,
+        client,
+        kernel,
+        keys,
+    } = parts;
+    let (sink, messages) = mpsc::channel(MESSAGES);
+    let (report, reports) = watch::channel(NodeReport::default());
+    let statuses = Statuses::default();
+    let cleaner = Cleaner {
+        me: me.clone(),
+        kernel,
+        statuses: statuses.clone(),
+        report,
+    };
+    let tasks = &mut process.tasks;
+    tasks.spawn_until_shutdown("cleaner", cleaner.run(messages));
+    let metrics = Metrics::registered(&mut process.metrics);
+    let write = status::write(client.clone(), me.clone(), statuses, metrics.clone());
+    tasks.spawn_until_shutdown("status writer", write);
+    let renew = lease::renew(client.clone(), me.clone());
+    tasks.spawn_until_shutdown("lease", renew);
+    let writer = report::Writer {
+        client: client.clone(),
+        me,
+        address: args.node_address,
+        metrics,
+    };
+    tasks.spawn_until_shutdown("report writer", writer.run(reports, keys));
+    tasks.spawn_until_shutdown("egresses", feed::egresses(client, sink));
 }
 
 fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) {

@@ -20,11 +20,6 @@ const MOST_EGRESS_IPS: usize = 10_000;
 /// A node for placement; it may hold `max_egress_ips` unless it says otherwise itself.
 pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
     let meta = &object.metadata;
-    let annotations = meta.annotations.as_ref();
-    let written = annotations.and_then(|annotations| annotations.get(LIMIT_ANNOTATION));
-    let limit = written
-        .and_then(|limit| limit.parse().ok())
-        .filter(|limit| *limit <= MOST_EGRESS_IPS);
     let labels = meta.labels.clone().unwrap_or_default();
     let spec = object.spec.as_ref();
     let name = meta.name.as_deref().unwrap_or_default().into();
@@ -33,9 +28,24 @@ pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
         labels,
         is_cordoned: spec.is_some_and(|spec| spec.unschedulable == Some(true)),
         is_deleting: meta.deletion_timestamp.is_some(),
-        illegible_limit: written.filter(|_| limit.is_none()).cloned(),
-        ..placement::Node::linux(name, limit.unwrap_or(max_egress_ips))
+        illegible_limit: illegible_limit(object).cloned(),
+        ..placement::Node::linux(name, limit(object).unwrap_or(max_egress_ips))
     }
+}
+
+/// How many egress IPs a node may hold by its own annotation; none if that is illegible.
+pub fn limit(object: &Node) -> Option<usize> {
+    let limit = written_limit(object)?.parse().ok()?;
+    (limit <= MOST_EGRESS_IPS).then_some(limit)
+}
+
+fn illegible_limit(object: &Node) -> Option<&String> {
+    written_limit(object).filter(|_| limit(object).is_none())
+}
+
+fn written_limit(object: &Node) -> Option<&String> {
+    let annotations = object.metadata.annotations.as_ref()?;
+    annotations.get(LIMIT_ANNOTATION)
 }
 
 /// A node with its addresses; it may hold `max_egress_ips` unless it says otherwise itself.

@@ -5,12 +5,14 @@
 //!
 //! Start reading at [`egress`] and [`pool`]. `TryFrom<&Egress>` and `TryFrom<&ExternalIPPool>` do the parsing; what can
 //! be read of an object although the rest cannot is a draft ([`egret_domain::admission`]); [`defaults`] fills in what is
-//! absent, and [`manifest`] prints the schemas.
+//! absent, and [`manifest`] prints the schemas. Beside the kinds there are two texts that the operator writes for agents:
+//! [`settings`] and [`keyring`].
 #![forbid(unsafe_code)]
 
 pub mod cluster;
 pub mod defaults;
 pub mod egress;
+pub mod keyring;
 pub mod manager;
 pub mod manifest;
 pub mod node;
@@ -18,7 +20,9 @@ pub mod pool;
 pub mod quantity;
 pub mod salvage;
 pub mod selector;
+pub mod settings;
 
+mod digest;
 mod parse;
 
 pub use egress::{Egress, EgressSpec, EgressStatus};

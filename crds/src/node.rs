@@ -35,6 +35,9 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct EgressNodeFields {}
 
+/// The reason of `Ready` being false where Egress is off and nothing of Egret is left on the node.
+pub const DISABLED: &str = "Disabled";
+
 /// What the agent sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +73,9 @@ pub struct EgressNodeStatus {
     /// Checks of the node that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_checks: Vec<FailedCheck>,
+    /// Digests of the gossip's keys that the agent accepts; the first is of the one that it seals with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gossip_keys: Vec<String>,
     /// Nodes whose agents do not answer this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers_down: Vec<PeerDown>,

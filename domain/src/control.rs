@@ -45,6 +45,7 @@ use crate::placement::Node;
 #[derive(Debug, Default)]
 pub struct Control {
     is_synced: bool,
+    is_off: bool,
     egresses: BTreeMap<EgressName, Entry>,
     pools: Pools,
     nodes: BTreeMap<NodeName, Node>,
@@ -131,6 +132,7 @@ impl Control {
             Fact::Pulse { node, pulse } => self.pulse_is(node, pulse),
             Fact::Missed { by, nodes } => self.missed_are(&by, &nodes),
             Fact::Overlapped { node, egresses } => self.overlapped_are(&node, egresses),
+            Fact::Off(is_off) => self.off_is(is_off),
             Fact::NotWritten(Object::Egress(name)) => {
                 self.dirty.egresses.insert(name);
             }
@@ -225,6 +227,12 @@ impl Control {
         let (old, new) = (node(before), node(now));
         self.is_named_anew(old.as_ref(), new.as_ref());
         self.held.exchange(old.as_ref(), new.as_ref(), name);
+    }
+
+    fn off_is(&mut self, is_off: bool) {
+        if mem::replace(&mut self.is_off, is_off) != is_off {
+            self.dirty.egresses.extend(self.egresses.keys().cloned());
+        }
     }
 
     fn pool_is(&mut self, fact: PoolFact) {

@@ -63,8 +63,6 @@ pub struct Credentials {
     pub account_public_key: PathBuf,
     /// The administrator's token.
     pub tokens: PathBuf,
-    /// The key that agents authenticate gossip with.
-    pub gossip_key: PathBuf,
 }
 
 impl Credentials {
@@ -84,7 +82,6 @@ impl Credentials {
                 .write_secret("account.pub", account_key.public_key_pem().as_bytes())?,
             account_key: home
                 .write_secret("account.key", account_key.serialize_pem().as_bytes())?,
-            gossip_key: home.write_secret("gossip.key", &random()?)?,
         })
     }
 }

@@ -1,13 +1,12 @@
 //! What is applied to a fresh cluster before Egret's processes start.
 //!
-//! Owns the order: namespace, gossip key, then the kustomize folder.
+//! Owns the order: namespace, then the kustomize folder.
 //! The manifests themselves are those of `config/`, so each run exercises them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::io::AsyncWriteExt;
@@ -41,31 +40,18 @@ pub enum ManifestError {
     },
 }
 
-/// Makes Egret's namespace and the gossip key in it.
-pub async fn prepare(client: &Client, gossip_key: &Path) -> Result<(), ManifestError> {
-    let key = std::fs::read(gossip_key).map_err(|source| ManifestError::Io {
-        path: gossip_key.to_owned(),
-        source,
-    })?;
-    let named = |name: &str| ObjectMeta {
-        name: Some(name.to_owned()),
-        ..ObjectMeta::default()
-    };
+/// Makes Egret's namespace, where nothing else does.
+pub async fn prepare(client: &Client) -> Result<(), ManifestError> {
     let namespace = Namespace {
-        metadata: named(EGRET_NAMESPACE),
+        metadata: ObjectMeta {
+            name: Some(EGRET_NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
         ..Namespace::default()
     };
     let params = PostParams::default();
     Api::<Namespace>::all(client.clone())
         .create(&params, &namespace)
-        .await?;
-    let secret = Secret {
-        metadata: named("egret-gossip"),
-        data: Some([("key".to_owned(), ByteString(key))].into()),
-        ..Secret::default()
-    };
-    Api::<Secret>::namespaced(client.clone(), EGRET_NAMESPACE)
-        .create(&params, &secret)
         .await?;
     Ok(())
 }

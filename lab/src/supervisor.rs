@@ -153,7 +153,7 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     cluster.adopt("apiserver", apiserver);
     cluster.adopt("controller-manager", controllers);
     cluster.adopt("ext", ext);
-    install(&spec, home, &client, &credentials).await?;
+    install(&spec, home, &client).await?;
     Ok(cluster)
 }
 
@@ -168,13 +168,8 @@ async fn network(spec: &LabSpec) -> Result<(), SupervisorError> {
     ))
 }
 
-async fn install(
-    spec: &LabSpec,
-    home: &Home,
-    client: &Client,
-    credentials: &Credentials,
-) -> Result<(), SupervisorError> {
-    manifests::prepare(client, &credentials.gossip_key).await?;
+async fn install(spec: &LabSpec, home: &Home, client: &Client) -> Result<(), SupervisorError> {
+    manifests::prepare(client).await?;
     let Some(egret) = &spec.egret else {
         return Ok(());
     };

@@ -5,12 +5,13 @@
 
 mod parse;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
 use egret_domain::control::{EgressFact, Fact};
+use egret_domain::placement;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
@@ -19,8 +20,10 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tracing::warn;
 
+use crate::agents::configure::Configuration;
 use crate::liveness::Reported;
 
 /// What is told to the reconciler.
@@ -95,14 +98,79 @@ fn pool(pool: ExternalIPPool) -> Message {
     Message::Pool(fact, Arc::new(pool))
 }
 
-/// Follows the nodes, for ever. Each may hold `max_egress_ips` unless it says otherwise.
-pub async fn nodes(client: Client, max_egress_ips: u16, sink: Sink) {
-    let told = |node: Node| {
-        let node = cluster::node(&node, max_egress_ips.into());
-        Message::Fact(Fact::Node(Box::new(node)))
-    };
-    let gone = |key: &Key| Message::Fact(Fact::NodeGone(key.name.as_str().into()));
-    follow(client, Source::Nodes, sink, told, gone, |_, _, _| None).await;
+/// Follows the nodes, for ever, from when the settings are known. Each may hold as many egress IPs as these say, unless it
+/// says otherwise.
+pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, sink: Sink) {
+    let mut nodes = Nodes::default();
+    let mut events = watch::<Node>(Api::all(client), Config::default());
+    configuration.mark_changed();
+    loop {
+        let messages = tokio::select! {
+            Some(event) = events.next(), if nodes.limit.is_some() => nodes.take(event),
+            Ok(()) = configuration.changed() => nodes.configured(&configuration.borrow_and_update()),
+            else => return,
+        };
+        for message in messages {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The nodes as they were told last, for telling them again when their limit changes.
+#[derive(Debug, Default)]
+struct Nodes {
+    limit: Option<usize>,
+    /// Without those that have a limit of their own.
+    limited: BTreeMap<String, placement::Node>,
+}
+
+impl Nodes {
+    fn take(&mut self, event: Event<Node>) -> Vec<Message> {
+        let message = match event {
+            Event::Applied(object) => {
+                let limit = self.limit.unwrap_or_default();
+                let node = cluster::node(&object, limit);
+                let name = object.metadata.name.clone().unwrap_or_default();
+                if cluster::limit(&object).is_none() {
+                    self.limited.insert(name, node.clone());
+                } else {
+                    self.limited.remove(&name);
+                }
+                Message::Fact(Fact::Node(Box::new(node)))
+            }
+            Event::Deleted(key) => {
+                self.limited.remove(&key.name);
+                Message::Fact(Fact::NodeGone(key.name.as_str().into()))
+            }
+            Event::Undecodable { key, error, .. } => {
+                warn!(source = ?Source::Nodes, object = %key, error, "cannot be read: left as it was known before");
+                return Vec::new();
+            }
+            Event::Synced => Message::Synced(Source::Nodes),
+        };
+        vec![message]
+    }
+
+    /// Whether Egress is off, and all nodes that another limit changes.
+    fn configured(&mut self, configuration: &Configuration) -> Vec<Message> {
+        let Some(settings) = &configuration.in_force else {
+            return Vec::new();
+        };
+        let max_egress_ips = settings.max_egress_ips_per_node.into();
+        let is_another = self.limit.replace(max_egress_ips) != Some(max_egress_ips);
+        let nodes = self
+            .limited
+            .values_mut()
+            .filter(|_| is_another)
+            .map(|node| {
+                node.max_egress_ips = max_egress_ips;
+                Fact::Node(Box::new(node.clone()))
+            });
+        let facts = std::iter::once(Fact::Off(!settings.enabled)).chain(nodes);
+        facts.map(Message::Fact).collect()
+    }
 }
 
 /// Follows what agents report of their nodes, for ever.

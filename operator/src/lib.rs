@@ -5,9 +5,11 @@
 //!
 //! Start reading at [`run`]; facts come from [`feed`] and [`liveness`], decisions leave through [`write`], and
 //! [`reconcile`] is between. All writes are those of the replica that leads: [`lease`]. Beside this, and without a word to
-//! it, [`certificate`] keeps the webhook's certificates and registration.
+//! it, [`certificate`] keeps the webhook's certificates and registration, and [`agents`] the agents' configuration, keys and
+//! `DaemonSet`.
 #![forbid(unsafe_code)]
 
+pub mod agents;
 pub mod args;
 pub mod certificate;
 pub mod events;

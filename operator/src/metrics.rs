@@ -37,6 +37,7 @@ pub struct Metrics {
     listed: Gauge,
     serving: Gauge,
     leader: Gauge,
+    configured: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +74,7 @@ impl Default for Metrics {
             queued: Gauge::default(),
             certificates: Family::default(),
             leader: Gauge::default(),
+            configured: Gauge::default(),
             registered: Gauge::default(),
             listed: Gauge::default(),
             serving: Gauge::default(),
@@ -99,6 +101,11 @@ impl Metrics {
             metrics.leader.clone(),
         );
         metrics.register_webhook(registry);
+        registry.register(
+            "configuration_valid",
+            "Whether the configuration is understood: 1, or 0 where what was in force before it stays so",
+            metrics.configured.clone(),
+        );
         metrics
     }
 
@@ -209,6 +216,11 @@ impl Metrics {
     /// Shows whether this replica leads.
     pub fn show_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// Shows whether the configuration is understood.
+    pub fn show_configuration(&self, is_valid: bool) {
+        self.configured.set(i64::from(is_valid));
     }
 }
 

@@ -8,8 +8,10 @@ use egret_domain::leadership::OPERATOR;
 use egret_runtime::client::{self, connect, connect_under};
 use egret_runtime::fence::Permit;
 use egret_runtime::process::{self, Process};
-use tokio::sync::{mpsc, oneshot};
+use kube::Client;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::agents::{self, configure::Configuration, configure::Follower};
 use crate::args::Args;
 use crate::certificate::changes::changes;
 use crate::certificate::keeper::Keeper;
@@ -54,16 +56,17 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
         Store::new(&writing, NAMESPACE),
         settings(args),
         Real,
-        metrics,
+        metrics.clone(),
     );
 
     let tasks = &mut process.tasks;
     let end = || tasks.shutdown().cancelled_owned();
-    let (end_of_lead, end_of_writes, end_of_certificates) = (end(), end(), end());
+    let (end_of_lead, end_of_writes) = (end(), end());
+    let (end_of_certificates, end_of_agents) = (end(), end());
     tasks.spawn_to_end("leadership", elector.run(end_of_lead));
     tasks.spawn_to_end("reconciler", reconciler.run(messages, end_of_writes));
     let changes = changes(&client, NAMESPACE);
-    let keeping = keeper.run(changes, lead, end_of_certificates);
+    let keeping = keeper.run(changes, lead.clone(), end_of_certificates);
     tasks.spawn_to_end("webhook certificates", keeping);
     tasks.spawn_until_shutdown("events", publisher);
     tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
@@ -73,9 +76,39 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("egress nodes", reports);
     let looks = liveness::watch_over(client.clone(), reported, sink.clone());
     tasks.spawn_until_shutdown("liveness", looks);
-    let limit = args.max_egress_ips_per_node;
-    tasks.spawn_until_shutdown("nodes", feed::nodes(client, limit, sink));
+    let (told, configuration) = watch::channel(Configuration::default());
+    let store = agents::store::Store::new(&client, NAMESPACE);
+    let follower = Follower::new(store, args.config.clone(), told, metrics.clone());
+    let changes = agents::changes::of_configuration(&client, &args.config);
+    tasks.spawn_until_shutdown("configuration", follower.run(changes));
+    let keeper = agents_keeper(args, &writing, &metrics, configuration.clone());
+    let changes = agents::changes::of_agents(&client, NAMESPACE);
+    let keeping = keeper.run(changes, lead, end_of_agents);
+    tasks.spawn_to_end("agents", keeping);
+    tasks.spawn_until_shutdown("nodes", feed::nodes(client, configuration, sink));
     Ok(())
+}
+
+/// Keeps what the agents are run from.
+fn agents_keeper(
+    args: &Args,
+    writing: &Client,
+    metrics: &Metrics,
+    configuration: watch::Receiver<Configuration>,
+) -> agents::keeper::Keeper<agents::Real> {
+    let wish = agents::store::Wish {
+        image: args.agent_image.clone().filter(|image| !image.is_empty()),
+        max_unavailable: args.agent_max_unavailable,
+    };
+    agents::keeper::Keeper::new(
+        writing,
+        agents::store::Store::new(writing, NAMESPACE),
+        wish,
+        args.gossip_key_lifetime,
+        agents::Real,
+        metrics.clone(),
+        configuration,
+    )
 }
 
 /// Another one in every life of every replica: one that was killed does not take itself for its successor.

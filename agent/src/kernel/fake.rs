@@ -136,6 +136,15 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    async fn remove(&mut self) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        if state.is_broken {
+            return Err(refusal());
+        }
+        state.elements.clear();
+        Ok(())
+    }
+
     async fn verify(&mut self) -> Result<(), Error> {
         if self.0.lock().unwrap().is_mute {
             return Err(Error::ArpIgnored {

@@ -126,7 +126,7 @@ fn ip_chains(settings: &Settings, mtu: u32) -> Vec<Chain> {
     let mut chains = tunnel_chains(settings).to_vec();
     chains.extend(path_chains(settings));
     chains.push(segments_chain(mtu));
-    chains.push(translate_chain());
+    chains.push(translate_chain(*settings));
     chains.extend(guard_chains());
     chains
 }
@@ -210,14 +210,16 @@ fn segments_chain(mtu: u32) -> Chain {
 
 /// Before anybody else's translation: the first that sets a binding wins. Into the tunnel the binding changes nothing,
 /// so that no masquerade rule applies there.
-fn translate_chain() -> Chain {
+fn translate_chain(Settings { random_ports, .. }: Settings) -> Chain {
+    // Else a port that is free stays as it is.
+    let ports = if random_ports { " fully-random" } else { "" };
     ip_chain(
         "translate",
         "nat hook postrouting priority 90",
         [
             format!("oifname \"{TUNNEL}\" snat to ip saddr"),
-            format!("iifname \"{TUNNEL}\" snat to ether daddr map @gateway"),
-            "ip daddr != @except snat to ip saddr map @local".to_owned(),
+            format!("iifname \"{TUNNEL}\" snat to ether daddr map @gateway{ports}"),
+            format!("ip daddr != @except snat to ip saddr map @local{ports}"),
         ],
     )
 }

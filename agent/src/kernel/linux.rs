@@ -58,14 +58,6 @@ impl Linux {
         nft::check(&frame::probe(&self.settings)).await
     }
 
-    /// Removes every trace of Egret from the kernel.
-    pub async fn remove(&mut self) -> Result<(), Error> {
-        self.links = None;
-        routing::remove(&self.handle, &self.settings).await?;
-        links::remove(&self.handle).await?;
-        nft::run(&frame::remove()).await
-    }
-
     async fn make_frame(&mut self) -> Result<(Links, BTreeSet<Element>), Error> {
         let uplink = links::uplink(&self.handle, self.node).await?;
         let tunnel = links::ensure_tunnel(&self.handle, &self.settings, self.node, &uplink).await?;
@@ -217,6 +209,13 @@ impl Kernel for Linux {
             return Err(Error::NoFrame);
         };
         self.try_commit(&links, commit).await
+    }
+
+    async fn remove(&mut self) -> Result<(), Error> {
+        self.links = None;
+        routing::remove(&self.handle, &self.settings).await?;
+        links::remove(&self.handle).await?;
+        nft::run(&frame::remove()).await
     }
 
     async fn verify(&mut self) -> Result<(), Error> {

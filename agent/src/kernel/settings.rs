@@ -43,6 +43,9 @@ pub struct Settings {
     /// Conntrack zone of flows on their way into the tunnel.
     #[arg(long, default_value_t = 78, value_parser = clap::value_parser!(u16).range(1..))]
     pub source_zone: u16,
+    /// Whether source ports are chosen at random: of the configuration, not of the command line.
+    #[arg(skip)]
+    pub random_ports: bool,
 }
 
 impl Settings {
@@ -79,6 +82,7 @@ impl Default for Settings {
             tunnel_port: 6089,
             gateway_zones: 0x4000,
             source_zone: 78,
+            random_ports: false,
         }
     }
 }

@@ -7,9 +7,14 @@ use std::path::PathBuf;
 
 use super::Error;
 
+/// Where a container's runtime shows the settings, often read-only.
+const SHOWN: &str = "/proc/sys/net/ipv4/conf";
+/// Where the agent's `DaemonSet` mounts the same ones so that they can be written without a privileged container.
+const MOUNTED: &str = "/run/egret/sysctl/ipv4/conf";
+
 /// The file of a setting of a link, or of `all` links.
 fn path(link: &str, name: &str) -> PathBuf {
-    ["/proc/sys/net/ipv4/conf", link, name].iter().collect()
+    [SHOWN, link, name].iter().collect()
 }
 
 /// Writes a setting of a link, unless it is so already: /proc may be read-only where nothing has to change.
@@ -19,7 +24,14 @@ pub(super) async fn set(link: &str, name: &str, value: &str) -> Result<(), Error
     if is.trim() == value {
         return Ok(());
     }
-    let written = tokio::fs::write(&path, value).await;
+    let written = match tokio::fs::write(&path, value).await {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            let mounted: PathBuf = [MOUNTED, link, name].iter().collect();
+            // Where nothing is mounted there, it is the first error that tells what is wrong.
+            tokio::fs::write(mounted, value).await.map_err(|_| error)
+        }
+        written => written,
+    };
     written.map_err(|source| Error::Sysctl {
         path: path.display().to_string(),
         source,

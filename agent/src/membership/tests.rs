@@ -1,5 +1,6 @@
 //! Agents on loopback, each at an address of its own.
 
+use egret_crds::keyring::Key;
 use egret_runtime::live::Liveness;
 
 use super::*;
@@ -8,6 +9,11 @@ struct Agent {
     alive: watch::Receiver<Alive>,
     task: tokio::task::JoinHandle<()>,
     _peers: watch::Sender<Option<Peers>>,
+    keys: watch::Sender<Keyring>,
+}
+
+fn key(byte: u8) -> Key {
+    Key::new([byte; 32])
 }
 
 fn address_of(last_byte: u8) -> IpAddr {
@@ -20,15 +26,16 @@ async fn agent(last_byte: u8, port: u16, key: u8, everybody: &[u8]) -> Agent {
     let (peers, peers_seen) =
         watch::channel(Some(others.map(|n| (name(*n), address_of(*n))).collect()));
     let (told, alive) = watch::channel(Alive::default());
-    let seal = Seal::new(&[key; 32]).unwrap();
+    let (keys, keys_seen) = watch::channel(Keyring::of(self::key(key)));
     let address = SocketAddr::new(address_of(last_byte), port);
-    let membership = Membership::open(&name(last_byte), address, seal, peers_seen, told)
+    let membership = Membership::open(&name(last_byte), address, keys_seen, peers_seen, told)
         .await
         .unwrap();
     Agent {
         alive,
         task: tokio::spawn(membership.run(Liveness::default().pulse("membership"))),
         _peers: peers,
+        keys,
     }
 }
 
@@ -79,4 +86,38 @@ async fn an_agent_that_meets_nobody_settles_in_the_end() {
     let mut alone = agent(7, 17_003, 9, &[7, 8]).await;
     assert!(!alone.alive.borrow().settled);
     alone.alive.wait_for(|alive| alive.settled).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_are_changed_one_agent_after_the_other_and_nobody_falls_silent() {
+    let everybody = [8, 9];
+    let mut one = agent(8, 17_004, 1, &everybody).await;
+    let mut two = agent(9, 17_004, 1, &everybody).await;
+    one.sees(&everybody).await;
+    two.sees(&everybody).await;
+    let [old, new] = [key(1), key(2)];
+    let rings = [
+        Keyring {
+            next: Some(new.clone()),
+            ..Keyring::of(old.clone())
+        },
+        Keyring {
+            former: Some(old),
+            ..Keyring::of(new.clone())
+        },
+        Keyring::of(new),
+    ];
+    let silence = async |agent: &mut Agent| {
+        agent.alive.mark_unchanged();
+        let fell_silent = agent.alive.wait_for(|alive| alive.nodes.len() < 2);
+        tokio::time::timeout(Duration::from_secs(4), fell_silent)
+            .await
+            .is_ok()
+    };
+    for ring in rings {
+        one.keys.send_replace(ring.clone());
+        assert!(!silence(&mut two).await, "{ring:?}");
+        two.keys.send_replace(ring.clone());
+        assert!(!silence(&mut one).await, "{ring:?}");
+    }
 }

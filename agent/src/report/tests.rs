@@ -1,5 +1,7 @@
 use std::net::Ipv4Addr;
 
+use egret_crds::keyring::Key;
+
 use super::*;
 use crate::stored::Stored;
 
@@ -21,6 +23,7 @@ fn report(down: &[&str]) -> NodeReport {
         pods: 2,
         overlapped: BTreeSet::from(["web".into()]),
         down: absences,
+        off: None,
         failed: None,
         is_known: true,
     }
@@ -33,9 +36,18 @@ fn network() -> Network {
     }
 }
 
+fn writer(stored: &Stored) -> Writer {
+    Writer {
+        client: stored.client(),
+        me: "node-1".into(),
+        address: ADDRESS,
+        metrics: Metrics::default(),
+    }
+}
+
 async fn write(stored: &Stored, report: &NodeReport) -> Vec<String> {
-    let me = NodeName::from("node-1");
-    let result = write_once(&stored.client(), &me, ADDRESS, &network(), report).await;
+    let keys = ["0123abcd".to_owned()];
+    let result = writer(stored).write_once(&network(), report, &keys).await;
     result.unwrap();
     stored.take_writes()
 }
@@ -58,6 +70,7 @@ async fn a_report_says_what_the_node_is_what_it_holds_and_whom_it_does_not_hear(
     let status = &written["status"];
     assert_eq!(status["tunnelAddress"], "10.10.0.101");
     assert_eq!(status["mtu"], 1450);
+    assert_eq!(status["gossipKeys"], json!(["0123abcd"]));
     assert_eq!(status["egressIPs"], json!(["10.10.0.11"]));
     assert_eq!(status["egressIPCount"], 1);
     assert_eq!(status["pods"], 2);
@@ -103,13 +116,8 @@ async fn what_is_no_more_is_taken_out_of_the_report() {
 async fn news_are_written_now_and_then_and_a_report_that_was_deleted_is_made_again() {
     let stored = Stored::with_node("node-1", "of-node-1");
     let (send, reports) = watch::channel(NodeReport::default());
-    let task = tokio::spawn(super::write(
-        stored.client(),
-        "node-1".into(),
-        ADDRESS,
-        reports,
-        Metrics::default(),
-    ));
+    let (_keys, keys) = watch::channel(Keyring::of(Key::new([7; 32])));
+    let task = tokio::spawn(writer(&stored).run(reports, keys));
     for pods in 0..20 {
         send.send_replace(NodeReport {
             pods,
@@ -151,7 +159,7 @@ fn of_nodes_without_number_that_do_not_answer_only_so_many_are_reported() {
         .map(|number| format!("n{number}"))
         .collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let wanted = wanted(None, ADDRESS, &network(), &report(&names), at(0));
+    let wanted = wanted(None, ADDRESS, &network(), &report(&names), &[], at(0));
     assert_eq!(
         wanted["status"]["peersDown"].as_array().unwrap().len(),
         MOST_DOWN

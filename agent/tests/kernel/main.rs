@@ -26,11 +26,15 @@ use namespace::{inside, inside_without_net_admin, ip, output, run};
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 10, 0, 101));
 
 fn kernel() -> Linux {
+    kernel_with(Settings::default())
+}
+
+fn kernel_with(settings: Settings) -> Linux {
     run("ip link add eth0 type veth peer name wire");
     run("ip addr add 10.10.0.101/16 dev eth0");
     run("ip link set eth0 up");
     run("ip link set wire up");
-    Linux::new(Settings::default(), NODE).unwrap()
+    Linux::new(settings, NODE).unwrap()
 }
 
 /// One of each kind of element, and two more Pods.
@@ -275,6 +279,30 @@ fn an_identity_moves_by_one_forwarding_entry() {
         assert_eq!(entries.len(), 1, "{entries:?}");
         assert!(entries[0].contains("dst 10.10.0.103"), "{entries:?}");
     });
+}
+
+#[test]
+fn random_source_ports_are_taken_by_the_kernel_and_found_again() {
+    inside(
+        "random_source_ports_are_taken_by_the_kernel_and_found_again",
+        async {
+            let mut kernel = kernel_with(Settings {
+                random_ports: true,
+                ..Settings::default()
+            });
+            make(&mut kernel, &some_elements()).await;
+            let listed = || output("nft -s -a list table ip egret");
+            let before = listed();
+            assert_eq!(before.matches("fully-random").count(), 2, "{before}");
+            // Handles tell that nothing was made anew.
+            make(&mut kernel, &some_elements()).await;
+            assert_eq!(listed(), before);
+            // An agent that starts with other settings makes them stand.
+            let mut other = Linux::new(Settings::default(), NODE).unwrap();
+            make(&mut other, &some_elements()).await;
+            assert!(!listed().contains("fully-random"));
+        },
+    );
 }
 
 #[test]

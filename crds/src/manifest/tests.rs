@@ -133,6 +133,7 @@ fn the_columns_are_those_that_users_know() {
             ("Address", ".status.tunnelAddress"),
             ("IPs", ".status.egressIPCount"),
             ("Pods", ".status.pods"),
+            ("Version", ".status.version"),
             ("Age", ".metadata.creationTimestamp"),
         ])
     );

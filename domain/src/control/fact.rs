@@ -57,6 +57,8 @@ pub enum Fact {
         /// They.
         egresses: BTreeSet<EgressName>,
     },
+    /// Whether Egress is off: no node holds an egress IP then. It is on until told otherwise.
+    Off(bool),
     /// A decision about this object could not be carried out, and it is time to try again.
     NotWritten(Object),
     /// So many seconds have gone by since a moment of the teller's choice. Without it no node is ever stable for a while.

@@ -53,7 +53,7 @@ impl Control {
     pub(super) fn conditions(&self, entry: &Entry) -> Vec<Condition> {
         let fact = &entry.fact;
         let overlapped: Vec<_> = self.overlapped.nodes_of(&fact.name).collect();
-        verdict::of_egress(entry, self.holder(fact), &overlapped)
+        verdict::of_egress(entry, self.holder(fact), &overlapped, self.is_off)
     }
 
     fn status(&self, entry: &Entry) -> Option<EgressWrite> {

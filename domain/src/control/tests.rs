@@ -121,6 +121,11 @@ impl Cluster {
         self.world.settle(&mut self.control);
     }
 
+    fn configure(&mut self, fact: Fact) {
+        self.control.apply(fact);
+        self.world.settle(&mut self.control);
+    }
+
     fn add_pool(&mut self, pool: PoolFact) {
         let name = pool.name.clone();
         self.world.pools.insert(name.clone(), pool);

@@ -44,15 +44,17 @@ impl Verdict {
     }
 }
 
-/// The operator's conditions of an Egress; `holder` is the node that has its IP, if there is one, and `overlapped` are
-/// the nodes that report Pods which use another Egress.
+/// The operator's conditions of an Egress; `holder` is the node that has its IP, if there is one, `overlapped` are the
+/// nodes that report Pods which use another Egress, and `is_off` says whether Egress is off.
 pub(super) fn of_egress(
     entry: &Entry,
     holder: Option<&NodeName>,
     overlapped: &[&NodeName],
+    is_off: bool,
 ) -> Vec<Condition> {
     let overlap = (!overlapped.is_empty()).then(|| overlap_on(overlapped));
-    [allocation(entry), Some(ready(entry, holder)), overlap]
+    let ready = ready(entry, holder, is_off);
+    [allocation(entry), Some(ready), overlap]
         .into_iter()
         .flatten()
         .map(|verdict| verdict.at(entry.fact.generation))
@@ -98,7 +100,7 @@ fn allocation(entry: &Entry) -> Option<Verdict> {
     }
 }
 
-fn ready(entry: &Entry, holder: Option<&NodeName>) -> Verdict {
+fn ready(entry: &Entry, holder: Option<&NodeName>, is_off: bool) -> Verdict {
     let not = |reason, message| Verdict {
         kind: Type::Ready,
         is_true: false,
@@ -111,6 +113,10 @@ fn ready(entry: &Entry, holder: Option<&NodeName>) -> Verdict {
             "Withdrawing",
             format!("node {node} has yet to let go of the egress IP"),
         );
+    }
+    if is_off {
+        let message = "Egress is off: set featureGates.Egress to true in the configuration";
+        return not("Disabled", message.to_owned());
     }
     if let Some(problems) = &fact.problems {
         return refused(Type::Ready, &Why::InvalidSpec(problems.clone()));

@@ -14,6 +14,8 @@ mod chaos;
 #[cfg(test)]
 mod cleanliness;
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod leadership;

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIProjection, KeyToPath, PodSpec,
-    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume, VolumeProjection,
+    ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIProjection, HostPathVolumeSource,
+    KeyToPath, PodSpec, ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume,
+    VolumeProjection,
 };
 
 use super::field::Fields;
@@ -43,7 +44,7 @@ pub enum Unfilled {
     },
     /// The lab does not know this kind.
     #[error(
-        "volume {0:?} is of a kind that this lab does not have: only projected, configMap, secret and emptyDir"
+        "volume {0:?} is of a kind that this lab does not have: only projected, configMap, secret, emptyDir, and /proc/sys/net of the host"
     )]
     Unknown(String),
 }
@@ -75,6 +76,11 @@ pub fn files(
         Volume {
             empty_dir: Some(_), ..
         } => return Ok(None),
+        // A process of the lab has its node's settings where they always are.
+        Volume {
+            host_path: Some(HostPathVolumeSource { path, .. }),
+            ..
+        } if path == "/proc/sys/net" => return Ok(None),
         Volume {
             config_map: Some(source),
             ..

@@ -48,6 +48,11 @@ fn the_manifests_are_accepted_and_each_account_may_do_only_its_own() {
         (OPERATOR, "list", "endpointslices.discovery.k8s.io"),
         (OPERATOR, "patch", &format!("{mutating}/egret")),
         (OPERATOR, "patch", &format!("{validating}/egret")),
+        (OPERATOR, "update", "secrets/egret-gossip"),
+        (OPERATOR, "watch", "configmaps/egret-config"),
+        (OPERATOR, "patch", "configmaps/egret-agent"),
+        (OPERATOR, "delete", "daemonsets.apps/egret-agent"),
+        (OPERATOR, "delete", "egressnodes.egret.dev"),
         (WEBHOOK, "watch", "secrets/egret-webhook-tls"),
         (WEBHOOK, "list", "egresses.crd.antrea.io"),
     ] {
@@ -58,7 +63,10 @@ fn the_manifests_are_accepted_and_each_account_may_do_only_its_own() {
     }
     for (account, verb, resource) in [
         (OPERATOR, "list", "secrets"),
-        (OPERATOR, "get", "secrets/egret-gossip"),
+        (OPERATOR, "delete", "secrets/egret-gossip"),
+        (OPERATOR, "patch", "configmaps/egret-config"),
+        (OPERATOR, "create", "daemonsets.apps"),
+        (OPERATOR, "patch", "daemonsets.apps/other"),
         (OPERATOR, "delete", "secrets/egret-ca"),
         (OPERATOR, "create", mutating),
         (OPERATOR, "patch", &format!("{validating}/other")),
@@ -69,6 +77,7 @@ fn the_manifests_are_accepted_and_each_account_may_do_only_its_own() {
         (WEBHOOK, "patch", "egresses.crd.antrea.io"),
         (WEBHOOK, "create", "egresses.crd.antrea.io"),
         (AGENT, "get", "secrets/egret-ca"),
+        (AGENT, "get", "secrets/egret-gossip"),
         (AGENT, "get", "secrets/egret-webhook-tls"),
     ] {
         assert!(
@@ -76,4 +85,28 @@ fn the_manifests_are_accepted_and_each_account_may_do_only_its_own() {
             "{account} {verb} {resource}"
         );
     }
+}
+
+#[test]
+fn an_overlay_names_the_agents_image_where_it_names_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let default = std::fs::canonicalize(DEFAULT).unwrap();
+    let here = std::fs::canonicalize(folder.path()).unwrap();
+    // kustomize takes no absolute paths.
+    let up = "../".repeat(here.components().count() - 1);
+    let overlay = format!(
+        "resources: [{up}{}]\nimages:\n- {{name: egret-agent, newName: example.org/agent, newTag: v9}}\n",
+        default.strip_prefix("/").unwrap().display()
+    );
+    std::fs::write(here.join("kustomization.yaml"), overlay).unwrap();
+    let output = std::process::Command::new("kubectl")
+        .arg("kustomize")
+        .arg(&here)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let built = text(&output.stdout);
+    let named = "- name: EGRET_AGENT_IMAGE\n          value: example.org/agent:v9\n";
+    assert!(built.contains(named), "{built}");
+    assert!(built.contains("image: egret-operator:0.1.0\n"));
 }

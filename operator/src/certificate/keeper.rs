@@ -23,7 +23,7 @@ use super::read::{self, Unusable};
 use super::registration::server_names;
 use super::store::{Store, Stored};
 use super::{Outside, Problem, Settings};
-use crate::lease::Lead;
+use crate::lease::{Lead, leads};
 use crate::metrics::Metrics;
 
 /// What changes together is looked at together.
@@ -130,16 +130,7 @@ impl<O: Outside> Keeper<O> {
         // The leader tells what is so.
         self.metrics.show_registered(false);
         self.metrics.show_replicas(0, 0);
-        loop {
-            tokio::select! {
-                turned = lead.changed() => match turned {
-                    Ok(()) if *lead.borrow_and_update() => return true,
-                    Ok(()) => {}
-                    Err(_) => return false,
-                },
-                told = changes.next() => if told.is_none() { return false },
-            }
-        }
+        leads(lead, changes).await
     }
 
     /// Waits for so long or until something changes; `false` when nobody tells any more.

@@ -203,8 +203,15 @@ mod tests {
     fn the_manifests_are_for_the_one_namespace() {
         let role = include_str!("../../../config/rbac/operator.yaml");
         assert!(role.contains(&format!("resourceNames: [{NAMESPACE}]")));
+        // These name it themselves, for one role is for kube-system.
+        let agent = include_str!("../../../config/rbac/agent.yaml");
+        for manifest in [role, agent] {
+            let accounts = manifest.split("kind: ServiceAccount").skip(1);
+            for account in accounts {
+                assert!(account.contains(&format!("  namespace: {NAMESPACE}\n")));
+            }
+        }
         for kustomization in [
-            include_str!("../../../config/rbac/kustomization.yaml"),
             include_str!("../../../config/operator/kustomization.yaml"),
             include_str!("../../../config/webhook/kustomization.yaml"),
         ] {

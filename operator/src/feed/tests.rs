@@ -3,6 +3,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower_test::mock::pair;
 
+use egret_crds::settings::Settings;
+
 use super::*;
 
 /// What the feed tells of an object of the API.
@@ -105,4 +107,65 @@ async fn a_nodes_report_tells_whether_it_is_fit_and_what_is_overlapped_there() {
         lines,
         [facts("n1", true, &["a"]), facts("n2", false, &[])].concat()
     );
+}
+
+#[tokio::test]
+async fn nodes_are_told_with_the_limit_that_is_in_force_and_again_when_that_changes() {
+    let configured = |enabled, max_egress_ips_per_node| Configuration {
+        in_force: Some(Settings {
+            enabled,
+            max_egress_ips_per_node,
+            ..Settings::default()
+        }),
+        ..Configuration::default()
+    };
+    let node = |name: &str, annotations: Value| {
+        let node = json!({"metadata": {"name": name, "annotations": annotations}});
+        Event::Applied(serde_json::from_value::<Node>(node).unwrap())
+    };
+    let told = |messages: Vec<Message>| -> Vec<String> {
+        let told = messages.into_iter().map(|message| match message {
+            Message::Fact(Fact::Node(node)) => format!("{} {}", node.name, node.max_egress_ips),
+            Message::Fact(fact) => format!("{fact:?}"),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    };
+    let mut nodes = Nodes::default();
+    assert_eq!(told(nodes.configured(&Configuration::default())), [""; 0]);
+    assert_eq!(told(nodes.configured(&configured(true, 7))), ["Off(false)"]);
+    assert_eq!(told(nodes.take(node("n1", json!({})))), ["n1 7"]);
+    let own = json!({"node.antrea.io/max-egress-ips": "3"});
+    assert_eq!(told(nodes.take(node("n2", own))), ["n2 3"]);
+    assert_eq!(told(nodes.configured(&configured(false, 7))), ["Off(true)"]);
+    let now = told(nodes.configured(&configured(true, 9)));
+    assert_eq!(now, ["Off(false)", "n1 9"]);
+    nodes.take(Event::Deleted(Key {
+        namespace: None,
+        name: "n1".to_owned(),
+    }));
+    assert_eq!(told(nodes.configured(&configured(true, 8))), ["Off(false)"]);
+}
+
+#[tokio::test]
+async fn no_node_is_told_before_a_limit_is_known() {
+    let (told, configuration) = tokio::sync::watch::channel(Configuration::default());
+    let (service, server) = pair::<Request<Body>, Response<Body>>();
+    let (sink, mut messages) = mpsc::channel(16);
+    let client = Client::new(service, "default");
+    let task = tokio::spawn(nodes(client, configuration, sink));
+    let mut server = Box::pin(server);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), server.next_request());
+    assert!(early.await.is_err());
+    assert!(messages.try_recv().is_err());
+    told.send_replace(Configuration {
+        in_force: Some(Settings::default()),
+        ..Configuration::default()
+    });
+    server.next_request().await.expect("a list");
+    assert!(matches!(
+        messages.recv().await,
+        Some(Message::Fact(Fact::Off(false)))
+    ));
+    task.abort();
 }

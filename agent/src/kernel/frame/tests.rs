@@ -86,3 +86,16 @@ fn the_probe_names_no_link_of_egrets_but_in_matches() {
     assert!(!probe.contains("device \"egret0\""));
     assert!(probe.contains("hook egress device \"lo\""));
 }
+
+#[test]
+fn source_ports_are_random_where_that_is_configured_but_not_on_the_way_into_the_tunnel() {
+    let settings = Settings {
+        random_ports: true,
+        ..Settings::default()
+    };
+    let text = text(&chains(&settings, 1450));
+    let snat = text.lines().filter(|line| line.contains("snat to"));
+    let random: Vec<_> = snat.map(|line| line.contains("fully-random")).collect();
+    assert_eq!(random, [false, true, true]);
+    assert!(!self::text(&chains(&Settings::default(), 1450)).contains("random"));
+}

@@ -171,3 +171,30 @@ fn an_address_that_is_excluded_later_stays_with_who_has_it() {
     cluster.add([egress("c", 3)]);
     assert_eq!(cluster.ip_of("c"), Some(ip("10.10.0.13")));
 }
+
+#[test]
+fn where_egress_is_off_addresses_stay_and_every_egress_says_that_it_is_off() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1), placed("b", 2, "192.0.2.1")]);
+    cluster.agents_act("a");
+    let before = cluster.ip_of("a");
+    cluster.configure(Fact::Off(true));
+    for name in ["a", "b"] {
+        assert_eq!(cluster.ready(name), "False Disabled");
+    }
+    assert_eq!(cluster.ip_of("a"), before);
+    assert_eq!(cluster.allocated("a"), "True Allocated");
+    cluster.configure(Fact::Off(false));
+    assert_eq!(cluster.ready("a"), "True Assigned");
+    assert_eq!(cluster.ready("b"), "False NotAssigned");
+}
+
+#[test]
+fn an_egress_that_is_deleted_where_egress_is_off_waits_for_its_holder_all_the_same() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.agents_act("a");
+    cluster.configure(Fact::Off(true));
+    cluster.delete("a");
+    assert_eq!(cluster.ready("a"), "False Withdrawing");
+    cluster.edit("a", let_go);
+    assert!(!cluster.exists("a"));
+}
