@@ -26,6 +26,16 @@ pub fn pods_with(key: &str, value: &str) -> String {
     format!("podSelector: {{matchLabels: {{{key}: \"{value}\"}}}}")
 }
 
+/// Egret's configuration, with this document for the agents.
+pub fn configuration(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("    {line}\n"));
+    let lines: String = lines.collect();
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: egret-config, namespace: egret-system}}\n\
+         data:\n  antrea-agent.conf: |\n{lines}"
+    )
+}
+
 fn object(kind: &str, name: &str, spec: &str) -> String {
     format!(
         "---\napiVersion: crd.antrea.io/v1beta1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"

@@ -2,19 +2,9 @@
 
 use anyhow::{Result, ensure};
 use egret_e2e::lab::Lab;
-use egret_e2e::manifest::{egress, pool};
+use egret_e2e::manifest::{configuration, egress, pool};
 use egret_e2e::object::Egress;
 use egret_e2e::patience::wait_until;
-
-/// The `ConfigMap` with this document for agents.
-fn configuration(text: &str) -> String {
-    let lines = text.lines().map(|line| format!("    {line}\n"));
-    format!(
-        "kind: ConfigMap\napiVersion: v1\nmetadata: {{name: egret-config, namespace: egret-system}}\n\
-         data:\n  antrea-agent.conf: |\n{}",
-        lines.collect::<String>()
-    )
-}
 
 /// The reasons of the Events on it, each with its message.
 fn events(lab: &Lab) -> Result<String> {

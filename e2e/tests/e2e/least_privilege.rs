@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use egret_e2e::lab::Lab;
-use egret_e2e::manifest::{egress, pods_with, pool};
-use egret_e2e::object::Egress;
+use egret_e2e::manifest::{configuration, egress, pods_with, pool};
+use egret_e2e::object::{Egress, EgressNode};
 use egret_e2e::patience::{wait_until, wait_until_within};
 use serde_json::Value;
 
@@ -141,7 +141,21 @@ fn work(lab: &Lab) -> Result<()> {
     lab.wait_for_gateway("static", "10.10.0.103", "node-3")?;
 
     lab.delete_egresses(&["web", "static"])?;
-    lab.kubectl(&["delete", "externalippool", "pool"]).map(drop)
+    lab.kubectl(&["delete", "externalippool", "pool"])?;
+    reconfigure(lab)?;
+    // It is made anew.
+    lab.kubectl(&["delete", "lease", "egret-operator", "-n", "egret-system"])
+        .map(drop)
+}
+
+/// A configuration that is wrong, one that ends all of Egret on the nodes, and the default one.
+fn reconfigure(lab: &Lab) -> Result<()> {
+    lab.apply(&configuration("featureGates: {Egresss: false}"))?;
+    lab.apply(&configuration("featureGates: {Egress: false}"))?;
+    let reports = || lab.list::<EgressNode>("egressnodes");
+    wait_until("the agents are gone", reports, Vec::is_empty)?;
+    lab.kubectl(&["delete", "configmap", "egret-config", "-n", "egret-system"])?;
+    lab.wait_until_ready()
 }
 
 #[test]
