@@ -138,6 +138,12 @@ impl Control {
         gone.retain(|node, _| !returned.contains(node));
         let before = std::mem::replace(&mut self.agents.gone, gone);
         let now = &self.agents.gone;
+        for node in now.keys() {
+            self.places.moves.is_away(node);
+        }
+        for node in before.keys().filter(|node| !now.contains_key(*node)) {
+            self.places.moves.has_come(node);
+        }
         let nodes = before.keys().chain(now.keys());
         let changed = nodes.filter(|node| before.get(*node) != now.get(*node));
         for egress in changed.flat_map(|node| self.held.of(node)) {

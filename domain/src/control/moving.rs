@@ -45,9 +45,14 @@ impl Moves {
         self.now_s = now_s;
     }
 
-    /// A node has become eligible.
+    /// A node has become eligible, or is heard of again.
     pub(super) fn has_come(&mut self, node: &NodeName) {
         self.come.insert(node.clone(), self.now_s);
+    }
+
+    /// Nobody hears of a node: nothing moves there before it has come back.
+    pub(super) fn is_away(&mut self, node: &NodeName) {
+        self.come.remove(node);
     }
 
     pub(super) fn has_gone(&mut self, node: &NodeName) {

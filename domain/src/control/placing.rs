@@ -189,10 +189,11 @@ impl Control {
         }
     }
 
-    /// The first node in an Egress's own order that has room, but for its place.
+    /// The first node in an Egress's own order that has room and is there, but for its place.
     pub(super) fn nearest(&self, ranked: &Ranked<'_>) -> Option<NodeName> {
-        let others = self.with_room(ranked.selector);
-        let others = others.filter(|node| ranked.entry.place.as_ref() != Some(&node.name));
+        let others = self.with_room(ranked.selector).filter(|node| {
+            ranked.entry.place.as_ref() != Some(&node.name) && self.gone(&node.name).is_none()
+        });
         let scores = others.map(|node| (ranked.score(node), node));
         Some(scores.min_by_key(|(score, _)| *score)?.1.name.clone())
     }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::control::Pulse;
 use crate::control::moving::{MOVES, STABLE_S};
 use crate::placement::work;
 
@@ -123,6 +124,40 @@ fn a_node_that_has_come_gets_its_share_once_it_was_stable() {
         cluster.at(now_s);
         assert_eq!(cluster.moving(), [""; 0], "it has had its turn");
     }
+}
+
+/// Others have taken all that a node held when it lost its power.
+#[test]
+fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
+    let mut cluster = all_on("node-1", 2, 60);
+    cluster.at(1);
+    for node in ["node-1", "node-2", "node-3"] {
+        cluster.control.apply(Fact::Pulse {
+            node: node.into(),
+            pulse: Some(Pulse::Beats),
+        });
+    }
+    let missed = |cluster: &mut Cluster, nodes: &[&str]| {
+        let nodes: BTreeSet<NodeName> = nodes.iter().map(|node| (*node).into()).collect();
+        for by in ["node-1", "node-3"] {
+            cluster.control.apply(Fact::Missed {
+                by: by.into(),
+                nodes: nodes.clone(),
+            });
+        }
+    };
+    cluster.world.nodes.insert("node-3".into(), node("node-3"));
+    cluster.edit_node("node-3", |node| node.is_cordoned = true);
+    missed(&mut cluster, &["node-2"]);
+    cluster.at(100);
+    assert_eq!(cluster.follow(), (0, 0), "nobody hears of it");
+    missed(&mut cluster, &[]);
+    cluster.at(100);
+    cluster.at(100 + STABLE_S - 1);
+    assert_eq!(cluster.follow(), (0, 0), "not yet");
+    cluster.at(100 + STABLE_S);
+    let (moved, _) = cluster.follow();
+    assert!((15..=30).contains(&moved), "{moved}");
 }
 
 #[test]
