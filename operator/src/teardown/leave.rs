@@ -151,3 +151,6 @@ async fn let_go(client: &Client) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

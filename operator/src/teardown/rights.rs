@@ -20,22 +20,19 @@ pub struct Rights {
 /// Those of the operator and of the agents.
 pub fn all() -> [Rights; 2] {
     let rule = |group: &str, resources: &[&str], names: &[&str], verbs: &[&str]| {
-        let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-        if !names.is_empty() {
-            rule["resourceNames"] = json!(names);
-        }
-        rule
+        json!({
+            "apiGroups": [group], "resources": resources, "resourceNames": names, "verbs": verbs,
+        })
     };
     // Whether it is being deleted.
     let home = || rule("", &["namespaces"], &[NAMESPACE], &["get"]);
     let rbac = "rbac.authorization.k8s.io";
     // Their finalizers.
-    let users = rule(
-        "crd.antrea.io",
-        &["egresses", "externalippools"],
-        &[],
-        &["list", "patch"],
-    );
+    let users = json!({
+        "apiGroups": ["crd.antrea.io"],
+        "resources": ["egresses", "externalippools"],
+        "verbs": ["list", "patch"],
+    });
     let accounts = rule(
         "",
         &["serviceaccounts"],
