@@ -26,7 +26,7 @@ use crate::off::Cleaner;
 use crate::reconcile::{Outlets, Reconciler};
 use crate::report::{self, NodeReport};
 use crate::status::Statuses;
-use crate::{configuration, kernel, lease, local, status};
+use crate::{configuration, kernel, lease, local, status, uninstall};
 
 /// Messages that may wait for the reconciler; who sends more waits.
 const MESSAGES: usize = 4096;
@@ -67,6 +67,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
         ..args.settings
     };
     let client = client::connect().await?;
+    let parting = uninstall::leave(client.clone(), numbers, args.node_address);
+    process.parting = Some(Box::pin(parting));
     let kernel = Linux::new(numbers, args.node_address)?;
     let keys = keys::from(&args.gossip_keys).await?;
     let (new_keys, keys) = watch::channel(keys);

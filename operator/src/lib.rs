@@ -5,8 +5,8 @@
 //!
 //! Start reading at [`run`]; facts come from [`feed`] and [`liveness`], decisions leave through [`write`], and
 //! [`reconcile`] is between. All writes are those of the replica that leads: [`lease`]. Beside this, and without a word to
-//! it, [`certificate`] keeps the webhook's certificates and registration, and [`agents`] the agents' configuration, keys and
-//! `DaemonSet`.
+//! it, [`certificate`] keeps the webhook's certificates and registration, [`agents`] the agents' configuration, keys and
+//! `DaemonSet`, and [`teardown`] what an uninstall needs.
 #![forbid(unsafe_code)]
 
 pub mod agents;
@@ -19,6 +19,7 @@ pub mod liveness;
 pub mod metrics;
 pub mod reconcile;
 pub mod run;
+pub mod teardown;
 pub mod write;
 
 mod catching_up;

@@ -8,6 +8,7 @@ use egret_domain::leadership::OPERATOR;
 use egret_runtime::client::{self, connect, connect_under};
 use egret_runtime::fence::Permit;
 use egret_runtime::process::{self, Process};
+use futures::FutureExt;
 use kube::Client;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -24,6 +25,7 @@ use crate::lease::Elector;
 use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::{Reconciler, Seen};
+use crate::teardown::{guard::Guard, leave::leave};
 use crate::write::Writer;
 
 /// Messages that may wait for the reconciler; who sends more waits.
@@ -59,10 +61,11 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
         metrics.clone(),
     );
 
+    process.parting = Some(leave(client.clone()).boxed());
     let tasks = &mut process.tasks;
     let end = || tasks.shutdown().cancelled_owned();
     let (end_of_lead, end_of_writes) = (end(), end());
-    let (end_of_certificates, end_of_agents) = (end(), end());
+    let (end_of_certificates, end_of_agents, end_of_guard) = (end(), end(), end());
     tasks.spawn_to_end("leadership", elector.run(end_of_lead));
     tasks.spawn_to_end("reconciler", reconciler.run(messages, end_of_writes));
     let changes = changes(&client, NAMESPACE);
@@ -83,8 +86,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     tasks.spawn_until_shutdown("configuration", follower.run(changes));
     let keeper = agents_keeper(args, &writing, &metrics, configuration.clone());
     let changes = agents::changes::of_agents(&client, NAMESPACE);
-    let keeping = keeper.run(changes, lead, end_of_agents);
+    let keeping = keeper.run(changes, lead.clone(), end_of_agents);
     tasks.spawn_to_end("agents", keeping);
+    let guarding = Guard::new(&writing).run(lead, end_of_guard);
+    tasks.spawn_to_end("guard", guarding);
     tasks.spawn_until_shutdown("nodes", feed::nodes(client, configuration, sink));
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod args;
 pub mod backoff;
 pub mod client;
 pub mod fence;
+pub mod home;
 pub mod levels;
 pub mod live;
 pub mod metrics;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const THREADS: usize = 2;
 
 /// What a process is made of while it starts.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Process {
     /// Its tasks.
     pub tasks: Tasks,
@@ -41,6 +42,8 @@ pub struct Process {
     pub liveness: Liveness,
     /// Its metrics, to be registered during the start.
     pub metrics: Registry,
+    /// What it does last, when all tasks have ended because somebody asked it to stop. It bounds its own time.
+    pub parting: Option<BoxFuture<'static, ()>>,
 }
 
 /// Why a process ends with a failure.
@@ -114,6 +117,7 @@ where
         readiness,
         liveness,
         metrics,
+        parting,
     } = process;
     let sources = Sources {
         liveness,
@@ -124,7 +128,12 @@ where
     let shutdown = tasks.shutdown();
     tasks.spawn("admin server", admin::serve(listener, sources, shutdown));
     info!(version = env!("CARGO_PKG_VERSION"), admin = %args.admin_address, "started");
-    tasks.run(asked, GRACE).await?;
+    let end = tasks.run(asked, GRACE).await;
+    // One that fails is to be started again, and has nobody to take leave of.
+    if let (Ok(()) | Err(Fatal::Stuck { .. }), Some(parting)) = (&end, parting) {
+        parting.await;
+    }
+    end?;
     info!("stopped");
     Ok(())
 }

@@ -37,3 +37,5 @@ mod seed;
 mod selectors;
 #[cfg(test)]
 mod stolen_token;
+#[cfg(test)]
+mod uninstall;

@@ -1,0 +1,49 @@
+//! The end of the agent where Egret is uninstalled.
+//!
+//! Owns when it removes everything from its node at its end: only if its namespace is being deleted, for certain. SIGTERM
+//! alone is a restart, and what stands in the kernel serves on meanwhile.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use egret_runtime::{describe, home};
+use kube::Client;
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
+
+use crate::kernel::Kernel;
+use crate::kernel::linux::Linux;
+use crate::kernel::settings::Settings;
+
+/// The namespace that Egret lives in.
+const NAMESPACE: &str = "egret-system";
+/// With the question and the end of the tasks before it, within what the `DaemonSet` gives the Pod.
+const LIMIT: Duration = Duration::from_secs(8);
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Asked to stop, when nothing else changes the kernel any more: cleans up if Egret is being uninstalled.
+pub async fn leave(client: Client, settings: Settings, node: IpAddr) {
+    if !home::is_going(&client, NAMESPACE).await {
+        return;
+    }
+    info!("Egret is being uninstalled: removing everything from this node");
+    let cleaned = match Linux::new(settings, node) {
+        Ok(mut kernel) => timeout(LIMIT, clean(&mut kernel)).await.is_ok(),
+        Err(error) => {
+            warn!(error = describe(&error), "cannot clean up");
+            false
+        }
+    };
+    if !cleaned {
+        error!("not everything is removed: see Uninstall in the README for what to do by hand");
+    }
+}
+
+/// Tries until nothing is left.
+async fn clean(kernel: &mut impl Kernel) {
+    while let Err(error) = kernel.remove().await {
+        warn!(error = describe(&error), "cannot clean up, will retry");
+        sleep(EVERY).await;
+    }
+    info!("nothing of Egret is left in the kernel");
+}
