@@ -124,12 +124,12 @@ impl Control {
     pub(super) fn relieve(&mut self) -> Vec<EgressName> {
         let mut moved = Vec::new();
         for node in self.overfull() {
+            moved.extend(self.give_up(&node));
             for name in self.newest_on(&node) {
                 if self.places.moves.is_full() {
                     return moved;
                 }
-                let limit = self.nodes.get(&node).map_or(0, |node| node.max_egress_ips);
-                if self.places.on.count(&node) <= limit {
+                if !self.is_overfull(&node) {
                     break;
                 }
                 let to = self.ranked(&name).and_then(|ranked| self.nearest(&ranked));
@@ -142,11 +142,36 @@ impl Control {
         moved
     }
 
+    /// Takes places on a node with more than it may hold away from those that it does not hold yet, which interrupts
+    /// nobody, and finds others for them. Gives those.
+    fn give_up(&mut self, node: &NodeName) -> Vec<EgressName> {
+        let mut given_up = Vec::new();
+        for name in self.newest_on(node) {
+            if !self.is_overfull(node) {
+                break;
+            }
+            let entry = self.egresses.get(&name);
+            let is_held = entry.is_some_and(|entry| entry.fact.status.node.as_ref() == Some(node));
+            if !is_held && self.places.moves.left_by(&name).is_none() {
+                self.find_place(&name);
+                given_up.push(name);
+            }
+        }
+        given_up
+    }
+
     /// The nodes on which there are more places than they may hold.
     fn overfull(&self) -> BTreeSet<NodeName> {
-        let nodes = self.nodes.values();
-        let overfull = nodes.filter(|node| self.places.on.count(&node.name) > node.max_egress_ips);
-        overfull.map(|node| node.name.clone()).collect()
+        let nodes = self.nodes.keys();
+        nodes
+            .filter(|node| self.is_overfull(node))
+            .cloned()
+            .collect()
+    }
+
+    fn is_overfull(&self, node: &NodeName) -> bool {
+        let limit = self.nodes.get(node).map_or(0, |node| node.max_egress_ips);
+        self.places.on.count(node) > limit
     }
 
     fn newest_on(&self, node: &NodeName) -> Vec<EgressName> {

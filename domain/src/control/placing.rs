@@ -180,7 +180,7 @@ impl Control {
     }
 
     /// The first node in the Egress's own order that has room, or none.
-    fn find_place(&mut self, name: &EgressName) {
+    pub(super) fn find_place(&mut self, name: &EgressName) {
         let place = self.ranked(name).and_then(|ranked| self.nearest(&ranked));
         let is_unplaced = place.is_none();
         self.settle_on(name, place);
