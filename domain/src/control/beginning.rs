@@ -14,7 +14,8 @@ impl Control {
     pub(super) fn begin(&mut self) {
         self.is_synced = true;
         self.addresses = Addresses::default();
-        self.places = Places::of(self.nodes.keys());
+        let moves = self.places.moves.forgotten();
+        self.places = Places::of(self.nodes.keys(), moves);
         self.waiting = Groups::default();
         self.pools.mark_all_free();
         for entry in self.egresses.values_mut() {

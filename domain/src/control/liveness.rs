@@ -143,6 +143,7 @@ impl Control {
         }
         for node in before.keys().filter(|node| !now.contains_key(*node)) {
             self.places.moves.has_come(node);
+            self.places.arrived.insert(node.clone());
         }
         let nodes = before.keys().chain(now.keys());
         let changed = nodes.filter(|node| before.get(*node) != now.get(*node));

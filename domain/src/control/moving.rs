@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Control;
 use super::placing::Ranked;
+use super::{Control, take};
 use crate::name::{EgressName, NodeName};
 use crate::placement::{Node, eligible};
 
@@ -32,6 +32,15 @@ pub(super) struct Moves {
 }
 
 impl Moves {
+    /// No move any more; what agents have told, and the time, stay.
+    pub(super) fn forgotten(&mut self) -> Self {
+        Self {
+            reported: take(&mut self.reported),
+            now_s: self.now_s,
+            ..Self::default()
+        }
+    }
+
     /// The node that an Egress's address is to leave.
     pub(super) fn left_by(&self, egress: &EgressName) -> Option<&NodeName> {
         self.under_way.get(egress)
@@ -215,7 +224,8 @@ impl Control {
         let place = ranked.entry.place.as_ref()?;
         let is_held = ranked.entry.fact.status.node.as_ref() == Some(place);
         let (from, to) = (self.nodes.get(place)?, self.nodes.get(to)?);
-        let may_take = self.has_room(to) && eligible(ranked.selector, to);
+        let is_there = self.gone(&to.name).is_none();
+        let may_take = is_there && self.has_room(to) && eligible(ranked.selector, to);
         let is_wanted = is_held
             && may_take
             && self.places.moves.left_by(name).is_none()

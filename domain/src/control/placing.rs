@@ -28,16 +28,17 @@ pub(super) struct Places {
     full: BTreeSet<NodeName>,
     /// Nodes that may be full since then, or no more.
     touched: BTreeSet<NodeName>,
-    /// Nodes that have become eligible since then.
-    arrived: BTreeSet<NodeName>,
+    /// Nodes that have become eligible, or are heard of again, since then.
+    pub(super) arrived: BTreeSet<NodeName>,
     pub(super) moves: Moves,
 }
 
 impl Places {
     /// Nothing is placed yet on any of these nodes.
-    pub(super) fn of<'a>(nodes: impl Iterator<Item = &'a NodeName>) -> Self {
+    pub(super) fn of<'a>(nodes: impl Iterator<Item = &'a NodeName>, moves: Moves) -> Self {
         Self {
             touched: nodes.cloned().collect(),
+            moves,
             ..Self::default()
         }
     }

@@ -214,3 +214,16 @@ fn one_verdict_costs_work_for_what_the_node_held_and_is_given_once() {
     assert_eq!(concerned, BTreeSet::from([Object::Egress("a".into())]));
     assert_eq!(cluster.control.decide(), []);
 }
+
+#[test]
+fn an_egress_that_was_made_while_all_nodes_were_silent_has_candidates_once_one_is_heard_of() {
+    let mut cluster = Cluster::new(1);
+    cluster.pulse("node-1", Pulse::Silent);
+    cluster.add([egress("late", 1)]);
+    assert_eq!(cluster.world.egress("late").status.candidates, []);
+    cluster.pulse("node-1", Pulse::Beats);
+    assert_eq!(
+        cluster.world.egress("late").status.candidates,
+        ["node-1".into()]
+    );
+}

@@ -161,6 +161,41 @@ fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
 }
 
 #[test]
+fn nothing_moves_to_a_node_that_nobody_hears_of_though_it_becomes_eligible() {
+    let mut cluster = all_on("node-1", 3, 60);
+    for node in ["node-1", "node-2", "node-3"] {
+        cluster.control.apply(Fact::Pulse {
+            node: node.into(),
+            pulse: Some(Pulse::Beats),
+        });
+    }
+    cluster.edit_node("node-2", |node| node.is_cordoned = true);
+    for by in ["node-1", "node-3"] {
+        cluster.control.apply(Fact::Missed {
+            by: by.into(),
+            nodes: BTreeSet::from(["node-2".into()]),
+        });
+    }
+    cluster.at(1);
+    cluster.edit_node("node-2", |node| node.is_cordoned = false);
+    cluster.at(100);
+    assert_eq!(cluster.follow(), (0, 0));
+}
+
+#[test]
+fn a_new_leader_knows_which_agents_have_reported() {
+    let mut cluster = all_on("node-1", 2, 60);
+    cluster.at(1);
+    cluster.edit_node("node-2", |node| node.is_cordoned = true);
+    cluster.control.apply(Fact::Superseded);
+    cluster.control.apply(Fact::Synced);
+    cluster.at(10);
+    cluster.edit_node("node-2", |node| node.is_cordoned = false);
+    cluster.at(10 + STABLE_S);
+    assert!(cluster.follow().0 > 0);
+}
+
+#[test]
 fn a_single_address_does_not_follow_a_node_that_comes_back() {
     for number in 1..=3 {
         let mut cluster = all_on("node-1", 3, 1);
