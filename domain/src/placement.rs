@@ -61,6 +61,11 @@ impl Node {
     pub fn zone(&self) -> Option<&str> {
         self.labels.get(ZONE_LABEL).map(String::as_str)
     }
+
+    /// What of it the order of candidates depends on: whoever keeps such an order makes it anew when this changes.
+    pub fn standing(&self) -> (usize, Option<&str>) {
+        (self.max_egress_ips, self.zone())
+    }
 }
 
 /// Whether a node may hold egress IPs of a pool with this node selector.

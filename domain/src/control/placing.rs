@@ -88,10 +88,7 @@ impl Control {
                 self.dirty.places.extend(listed.cloned());
             }
         }
-        let matters = |node: Option<&Node>| {
-            node.map(|node| (node.max_egress_ips, node.zone().map(str::to_owned)))
-        };
-        if matters(before) != matters(now) {
+        if before.map(Node::standing) != now.map(Node::standing) {
             // Also where the pool is illegible.
             let listed = self.places.listed.of(name);
             self.dirty.places.extend(listed.cloned());
