@@ -1,12 +1,13 @@
 //! Rules about the code that neither compiler nor clippy checks.
 //!
-//! Owns the rules of [`source`], [`size`] and [`layers`]. Each is a function over values, so that a test can show it a breach.
+//! Owns the rules of [`source`], [`size`], [`layers`] and [`unused`]. Each is a function over values, so that a test can show it a breach.
 //! Never mends anything.
 
 pub mod graph;
 pub mod layers;
 pub mod size;
 pub mod source;
+pub mod unused;
 
 use std::fmt;
 use std::path::Path;
@@ -62,6 +63,7 @@ pub fn check(root: &Path) -> Result<(), Error> {
     let mut offences = source::offences(&files);
     offences.extend(size::offences(&measure::modules(&files)?));
     offences.extend(layers::offences(&graph));
+    offences.extend(unused::offences(&graph, &files));
     if offences.is_empty() {
         Ok(())
     } else {

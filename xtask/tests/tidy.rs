@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use egret_xtask::tidy::{graph, layers, size, source};
+use egret_xtask::tidy::{graph, layers, size, source, unused};
 use egret_xtask::{measure, root, tree};
 
 #[test]
@@ -19,6 +19,12 @@ fn files_are_named_and_opened_as_agreed() {
 fn modules_and_functions_are_as_short_as_agreed() {
     let modules = measure::modules(&tree::read(&root()).unwrap()).unwrap();
     assert_eq!(size::offences(&modules), []);
+}
+
+#[test]
+fn whatever_a_manifest_declares_is_used() {
+    let (graph, files) = (graph::read(&root()).unwrap(), tree::read(&root()).unwrap());
+    assert_eq!(unused::offences(&graph, &files), []);
 }
 
 #[test]
