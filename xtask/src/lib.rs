@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 pub mod code;
 pub mod generate;
+pub mod measure;
+pub mod paint;
 pub mod stats;
 pub mod tidy;
 pub mod tree;

@@ -1,97 +1,231 @@
-//! The size of the code: lines, functions, and what is too long.
+//! The size of the code as text: a table of all crates, and the places where it is worst.
 //!
-//! Owns the numbers. Never judges them: limits are in [`crate::tidy`] and in clippy's settings.
+//! Owns what is shown and how. Never measures (see [`crate::measure`]), and takes the limits from [`crate::tidy::size`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use crate::code::{self, Function};
-use crate::tidy::source::MOST_LINES;
+use crate::code::Function;
+use crate::measure::{Module, percentile};
+use crate::paint::Paint;
+use crate::tidy::size::{
+    LONGEST_FUNCTION, MANY_PARAMETERS, MEDIAN_FUNCTION, MOST_LINES, P90_FUNCTION,
+};
 use crate::tree::File;
 
-/// The size of some code.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Size<'a> {
-    files: usize,
-    lines: usize,
-    /// Length, name, file and line of each function.
-    functions: Vec<(usize, &'a str, &'a str, usize)>,
+/// So many of the worst are named.
+const WORST: usize = 10;
+
+/// How many packages the lock file has, the workspace's own too.
+pub fn packages(files: &[File]) -> usize {
+    let lock = files.iter().find(|file| file.path == "Cargo.lock");
+    let lines = lock.into_iter().flat_map(|file| file.text.lines());
+    lines.filter(|line| *line == "[[package]]").count()
 }
 
-impl<'a> Size<'a> {
-    fn add(&mut self, file: &'a File) {
-        let lines = code::without_tests(&file.text);
-        self.files += 1;
-        self.lines += lines.len();
-        for Function { name, line, length } in code::functions(&lines) {
-            self.functions.push((length, name, &file.path, line));
+/// All numbers, and the worst places by name.
+pub fn report(modules: &[Module], packages: usize, paint: Paint) -> String {
+    let crates = crates(modules);
+    let parts = [
+        table("Code, without tests", &code(), &crates, paint),
+        table("Parameters of a function", &parameters(), &crates, paint),
+        table("Tests", &tests(), &crates, paint),
+        format!("{} {packages}\n", paint.bold("Packages in Cargo.lock:")),
+        longest_functions(modules, paint),
+        longest_modules(modules, paint),
+        most_parameters(modules, paint),
+    ];
+    parts.join("\n")
+}
+
+/// The modules of each crate by its name, and last of all together.
+fn crates(modules: &[Module]) -> Vec<(&str, Vec<&Module>)> {
+    let mut crates = BTreeMap::<&str, Vec<&Module>>::new();
+    for module in modules {
+        crates.entry(module.member()).or_default().push(module);
+    }
+    crates
+        .into_iter()
+        .chain([("all", modules.iter().collect())])
+        .collect()
+}
+
+/// One number of each crate.
+struct Column {
+    heading: String,
+    /// More than this is painted.
+    most: usize,
+    value: fn(&[&Module]) -> usize,
+}
+
+impl Column {
+    fn new(heading: impl Into<String>, value: fn(&[&Module]) -> usize) -> Self {
+        Self {
+            heading: heading.into(),
+            most: usize::MAX,
+            value,
         }
-        self.functions.sort_unstable();
     }
 
-    /// The length that this share (in percent) of the functions does not exceed.
-    fn percentile(&self, percent: usize) -> usize {
-        let last = self.functions.len().saturating_sub(1);
-        self.functions
-            .get(last * percent / 100)
-            .map_or(0, |(length, ..)| *length)
+    fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
-    fn row(&self, name: &str) -> String {
-        let longest = self
-            .functions
-            .last()
-            .map(|(length, name, path, line)| format!("{length} {name} ({path}:{line})"));
-        format!(
-            "{name:<10} {:>5} {:>6} {:>9} {:>6} {:>3}  {}\n",
-            self.files,
-            self.lines,
-            self.functions.len(),
-            self.percentile(50),
-            self.percentile(90),
-            longest.unwrap_or_default(),
-        )
+    fn cell(&self, modules: &[&Module], paint: Paint) -> String {
+        let value = (self.value)(modules);
+        let text = format!("{value:>width$}", width = self.width());
+        if value > self.most {
+            paint.red(&text)
+        } else {
+            text
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.heading.len().max(6) + 2
     }
 }
 
-/// A table of these files' Rust code without its tests, one row per crate, and the files that are too long.
-pub fn report(files: &[File]) -> String {
-    let code = || {
-        files
-            .iter()
-            .filter(|file| file.is_rust() && !file.is_test())
-    };
-    let mut crates = BTreeMap::<&str, Size<'_>>::new();
-    let mut all = Size::default();
-    for file in code() {
-        let name = file.path.split('/').next().unwrap_or_default();
-        crates.entry(name).or_default().add(file);
-        all.add(file);
+fn code() -> Vec<Column> {
+    vec![
+        Column::new("lines", |crates| crates.iter().map(|one| one.lines).sum()),
+        Column::new("modules", |crates| {
+            crates.iter().filter(|one| one.lines > 0).count()
+        }),
+        Column::new(format!("over {MOST_LINES}"), |crates| {
+            let long = crates.iter().filter(|one| one.lines > MOST_LINES);
+            long.count()
+        })
+        .at_most(0),
+        Column::new("functions", |crates| lengths(crates, false).count()),
+        Column::new("median", |crates| percentile(lengths(crates, false), 50))
+            .at_most(MEDIAN_FUNCTION),
+        Column::new("p90", |crates| percentile(lengths(crates, false), 90)).at_most(P90_FUNCTION),
+        Column::new("max", |crates| percentile(lengths(crates, false), 100))
+            .at_most(LONGEST_FUNCTION),
+        Column::new(format!("over {LONGEST_FUNCTION}"), |crates| {
+            let long = lengths(crates, false).filter(|length| *length > LONGEST_FUNCTION);
+            long.count()
+        })
+        .at_most(0),
+    ]
+}
+
+fn parameters() -> Vec<Column> {
+    vec![
+        Column::new("median", |crates| percentile(counts(crates), 50)),
+        Column::new("p90", |crates| percentile(counts(crates), 90)).at_most(MANY_PARAMETERS),
+        Column::new("max", |crates| percentile(counts(crates), 100)).at_most(MANY_PARAMETERS),
+        Column::new(format!("over {MANY_PARAMETERS}"), |crates| {
+            let many = counts(crates).filter(|count| *count > MANY_PARAMETERS);
+            many.count()
+        })
+        .at_most(0),
+    ]
+}
+
+fn tests() -> Vec<Column> {
+    vec![
+        Column::new("lines", |crates| {
+            crates.iter().map(|one| one.test_lines).sum()
+        }),
+        Column::new("functions", |crates| lengths(crates, true).count()),
+        Column::new("median", |crates| percentile(lengths(crates, true), 50)),
+        Column::new("p90", |crates| percentile(lengths(crates, true), 90)),
+        Column::new("max", |crates| percentile(lengths(crates, true), 100)),
+    ]
+}
+
+fn lengths(modules: &[&Module], are_tests: bool) -> impl Iterator<Item = usize> {
+    let functions = modules
+        .iter()
+        .flat_map(move |module| module.functions(are_tests));
+    functions.map(|function| function.length)
+}
+
+fn counts(modules: &[&Module]) -> impl Iterator<Item = usize> {
+    let functions = modules.iter().flat_map(|module| module.functions(false));
+    functions.map(|function| function.parameters)
+}
+
+fn table(title: &str, columns: &[Column], crates: &[(&str, Vec<&Module>)], paint: Paint) -> String {
+    let heads = columns
+        .iter()
+        .map(|column| format!("{:>width$}", column.heading, width = column.width()));
+    let mut text = format!("{}\n{:<8}", paint.bold(title), "crate") + &heads.collect::<String>();
+    for (name, modules) in crates {
+        let cells = columns.iter().map(|column| column.cell(modules, paint));
+        text += &(format!("\n{name:<8}") + &cells.collect::<String>());
     }
-    let mut text =
-        "crate      files  lines functions median p90  longest function, in lines\n".to_owned();
-    for (name, size) in &crates {
-        text += &size.row(name);
-    }
-    text += &all.row("all");
-    let length = |file: &File| code::without_tests(&file.text).len();
-    let long = code()
-        .map(|file| (length(file), file))
-        .filter(|(lines, _)| *lines > MOST_LINES);
-    for (lines, file) in long {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "more than {MOST_LINES} lines: {} ({lines})",
-            file.path
-        );
-    }
-    text
+    text + "\n"
+}
+
+fn longest_functions(modules: &[Module], paint: Paint) -> String {
+    let functions =
+        functions(modules).map(|(path, function)| (function.length, place(path, function)));
+    worst(
+        "Longest functions, in lines",
+        functions,
+        LONGEST_FUNCTION,
+        paint,
+    )
+}
+
+fn longest_modules(modules: &[Module], paint: Paint) -> String {
+    let modules = modules
+        .iter()
+        .map(|module| (module.lines, module.path.clone()));
+    worst(
+        "Longest modules, in lines without tests",
+        modules,
+        MOST_LINES,
+        paint,
+    )
+}
+
+fn most_parameters(modules: &[Module], paint: Paint) -> String {
+    let functions =
+        functions(modules).map(|(path, function)| (function.parameters, place(path, function)));
+    worst("Most parameters", functions, MANY_PARAMETERS, paint)
+}
+
+fn functions(modules: &[Module]) -> impl Iterator<Item = (&str, &Function)> {
+    modules.iter().flat_map(|module| {
+        let functions = module.functions(false);
+        functions.map(|function| (module.path.as_str(), function))
+    })
+}
+
+fn place(path: &str, function: &Function) -> String {
+    format!("{}  {path}:{}", function.name, function.line)
+}
+
+/// The highest of these numbers, with their places.
+fn worst(
+    title: &str,
+    found: impl Iterator<Item = (usize, String)>,
+    most: usize,
+    paint: Paint,
+) -> String {
+    let mut found: Vec<_> = found.collect();
+    // Of the same number, the first by name.
+    found.sort_by(|(a, place), (b, other)| (Reverse(a), place).cmp(&(Reverse(b), other)));
+    let lines = found.into_iter().take(WORST).map(|(value, place)| {
+        let number = format!("{value:>8}");
+        let number = if value > most {
+            paint.red(&number)
+        } else {
+            number
+        };
+        format!("{number}  {place}\n")
+    });
+    paint.bold(title) + "\n" + &lines.collect::<String>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure;
 
     fn file(path: &str, text: String) -> File {
         File {
@@ -102,32 +236,75 @@ mod tests {
     }
 
     fn function(name: &str, length: usize) -> String {
-        format!("fn {name}() {{\n{}}}\n", "    x;\n".repeat(length))
+        format!("fn {name}(x: X) {{\n{}}}\n", "    x;\n".repeat(length - 2))
+    }
+
+    fn shown(files: &[File], paint: Paint) -> String {
+        report(&measure::modules(files).unwrap(), packages(files), paint)
+    }
+
+    fn words(report: &str, begin: &str) -> Vec<Vec<String>> {
+        let lines = report.lines().filter(|line| line.starts_with(begin));
+        lines
+            .map(|line| line.split_whitespace().map(str::to_owned).collect())
+            .collect()
     }
 
     #[test]
-    fn a_row_tells_median_and_longest_function() {
-        let text = (1..=10)
+    fn each_crate_and_the_whole_have_a_row_in_each_table() {
+        let text: String = (2..=11).map(|length| function("f", length)).collect();
+        let files = [
+            file("domain/src/pool.rs", text),
+            file("domain/src/pool/tests.rs", function("t", 20)),
+        ];
+        let report = shown(&files, Paint::Plain);
+        let expected = [
+            vec!["65", "1", "0", "10", "6", "10", "11", "0"],
+            vec!["1", "1", "1", "0"],
+            vec!["20", "1", "20", "20", "20"],
+        ];
+        for name in ["domain", "all"] {
+            let rows: Vec<_> = expected
+                .iter()
+                .map(|row| [&[name], &row[..]].concat())
+                .collect();
+            assert_eq!(words(&report, name), rows, "{report}");
+        }
+    }
+
+    #[test]
+    fn the_worst_come_first_and_no_more_than_ten() {
+        let text = (2..=16)
             .map(|length| function(&format!("f{length}"), length))
             .collect();
-        let report = report(&[file("domain/src/pool.rs", text)]);
-        let row = report.lines().nth(1).unwrap();
-        let words: Vec<_> = row.split_whitespace().collect();
-        assert_eq!(words[..7], ["domain", "1", "75", "10", "5", "9", "10"]);
-        assert!(row.ends_with("10 f10 (domain/src/pool.rs:64)"), "{row}");
+        let report = shown(&[file("lab/src/a.rs", text)], Paint::Plain);
+        let (_, rest) = report.split_once("Longest functions, in lines\n").unwrap();
+        let rows: Vec<_> = rest.lines().take_while(|line| !line.is_empty()).collect();
+        assert_eq!(rows.len(), WORST);
+        assert_eq!(rows[0], "      16  f16  lab/src/a.rs:120");
     }
 
     #[test]
-    fn tests_are_not_measured_and_long_files_are_named() {
-        let files = [
-            file("lab/src/long.rs", "// x\n".repeat(MOST_LINES + 1)),
-            file("lab/src/long/tests.rs", "// x\n".repeat(MOST_LINES + 1)),
-        ];
-        let report = report(&files);
-        assert!(
-            report.ends_with("more than 500 lines: lab/src/long.rs (501)\n"),
-            "{report}"
+    fn packages_are_those_of_the_lock_file() {
+        let lock = file(
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"a\"\n\n[[package]]\n".to_owned(),
         );
-        assert!(!report.contains("tests.rs"), "{report}");
+        assert!(shown(&[lock], Paint::Plain).contains("Packages in Cargo.lock: 2\n"));
+    }
+
+    #[test]
+    fn only_what_is_beyond_a_limit_is_red_and_only_for_a_terminal() {
+        let files = [file("lab/src/a.rs", function("f", LONGEST_FUNCTION + 1))];
+        let coloured = shown(&files, Paint::Coloured);
+        assert!(
+            coloured.contains("\u{1b}[31m      61\u{1b}[0m  f  lab/src/a.rs:1\n"),
+            "{coloured}"
+        );
+        assert!(
+            coloured.contains("\n      61  lab/src/a.rs\n"),
+            "{coloured}"
+        );
+        assert!(!shown(&files, Paint::Plain).contains('\u{1b}'));
     }
 }

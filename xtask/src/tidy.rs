@@ -1,18 +1,20 @@
 //! Rules about the code that neither compiler nor clippy checks.
 //!
-//! Owns the rules of [`source`] and [`layers`]. Each is a function over values, so that a test can show it a breach.
+//! Owns the rules of [`source`], [`size`], [`layers`] and [`unused`]. Each is a function over values, so that a test can show it a breach.
 //! Never mends anything.
 
 pub mod graph;
 pub mod layers;
+pub mod size;
 pub mod source;
+pub mod unused;
 
 use std::fmt;
 use std::path::Path;
 
 use thiserror::Error;
 
-use crate::tree;
+use crate::{measure, tree};
 
 /// Why the check failed.
 #[derive(Debug, Error)]
@@ -20,6 +22,9 @@ pub enum Error {
     /// The files cannot be read.
     #[error(transparent)]
     Tree(#[from] tree::Error),
+    /// The code cannot be read.
+    #[error(transparent)]
+    Measure(#[from] measure::Error),
     /// The dependencies cannot be read.
     #[error(transparent)]
     Graph(#[from] graph::Error),
@@ -54,8 +59,11 @@ impl fmt::Display for Offence {
 
 /// Fails unless every rule is kept.
 pub fn check(root: &Path) -> Result<(), Error> {
-    let mut offences = source::offences(&tree::read(root)?);
-    offences.extend(layers::offences(&graph::read(root)?));
+    let (files, graph) = (tree::read(root)?, graph::read(root)?);
+    let mut offences = source::offences(&files);
+    offences.extend(size::offences(&measure::modules(&files)?));
+    offences.extend(layers::offences(&graph));
+    offences.extend(unused::offences(&graph, &files));
     if offences.is_empty() {
         Ok(())
     } else {

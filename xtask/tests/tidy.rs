@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use egret_xtask::tidy::{graph, layers, source};
-use egret_xtask::{root, tree};
+use egret_xtask::tidy::{graph, layers, size, source, unused};
+use egret_xtask::{measure, root, tree};
 
 #[test]
 fn dependencies_point_one_way() {
@@ -11,8 +11,20 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn files_are_named_opened_and_bounded_as_agreed() {
+fn files_are_named_and_opened_as_agreed() {
     assert_eq!(source::offences(&tree::read(&root()).unwrap()), []);
+}
+
+#[test]
+fn modules_and_functions_are_as_short_as_agreed() {
+    let modules = measure::modules(&tree::read(&root()).unwrap()).unwrap();
+    assert_eq!(size::offences(&modules), []);
+}
+
+#[test]
+fn whatever_a_manifest_declares_is_used() {
+    let (graph, files) = (graph::read(&root()).unwrap(), tree::read(&root()).unwrap());
+    assert_eq!(unused::offences(&graph, &files), []);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Renewals as a mock API server receives them.
+
 use super::*;
 use crate::stored::Stored;
 

@@ -1,3 +1,5 @@
+//! A node where Egress is off, with a kernel in memory.
+
 use std::sync::Arc;
 
 use egret_crds::{Egress, EgressSpec, EgressStatus};

@@ -1,3 +1,5 @@
+//! The loop with real decisions and a kernel in memory that fails on demand.
+
 use std::net::IpAddr;
 
 use egret_domain::datapath::{Element, identity};

@@ -1,3 +1,5 @@
+//! What the EgressNode says, and when it is written.
+
 use std::net::Ipv4Addr;
 
 use egret_crds::keyring::Key;

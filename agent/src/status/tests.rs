@@ -1,3 +1,5 @@
+//! The patches of statuses.
+
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::json;

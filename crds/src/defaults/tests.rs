@@ -1,3 +1,5 @@
+//! What is filled in, and what is left as the user wrote it.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The definitions, as the API server would read them.
+
 use serde_json::{Value, json};
 
 use super::*;

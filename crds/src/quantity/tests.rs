@@ -1,3 +1,5 @@
+//! Quantities as Kubernetes reads them.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The configuration, right and wrong.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is let in, refused or warned of, object by object.
+
 mod egress;
 mod pool;
 mod scale;

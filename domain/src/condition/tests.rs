@@ -1,3 +1,5 @@
+//! Merging conditions, and what of them is news.
+
 use super::*;
 
 const BEFORE: i64 = 1_000;

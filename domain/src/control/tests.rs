@@ -1,3 +1,5 @@
+//! Facts in, decisions out: the operator's view, subject by subject, in a world that obeys every decision.
+
 mod allocation;
 mod census;
 mod changes;

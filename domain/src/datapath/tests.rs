@@ -1,3 +1,5 @@
+//! The order of changes to a kernel.
+
 use super::*;
 use proptest::prelude::*;
 

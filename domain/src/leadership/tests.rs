@@ -1,3 +1,5 @@
+//! One replica's part in the election, step by step; a whole cluster of them is in `cluster`.
+
 mod cluster;
 mod simulation;
 

@@ -1,3 +1,5 @@
+//! Networks, ranges and their counts.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

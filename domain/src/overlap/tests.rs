@@ -1,3 +1,5 @@
+//! Which of several Egresses wins.
+
 use super::*;
 use crate::egress::{Mode, WhenUnavailable};
 use crate::selector::AppliedTo;

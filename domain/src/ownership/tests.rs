@@ -1,3 +1,5 @@
+//! Who holds an egress IP, as seen from each side of a failure.
+
 use super::*;
 
 fn names(text: &str) -> Vec<NodeName> {

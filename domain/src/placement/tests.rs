@@ -1,3 +1,5 @@
+//! Ranking nodes: stable, even, and within their limits.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

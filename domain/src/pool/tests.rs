@@ -1,3 +1,5 @@
+//! Addresses of a pool, given, kept, refused and given back.
+
 mod model;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which labels a selector takes.
+
 use super::*;
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {

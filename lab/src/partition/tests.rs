@@ -1,3 +1,5 @@
+//! Who is cut off from whom, as rules.
+
 use super::*;
 
 fn endpoints(names: &[&str]) -> BTreeSet<Endpoint> {

@@ -1,3 +1,5 @@
+//! Real processes that end, are killed, halted and restarted.
+
 use super::*;
 
 fn launch(script: &str, folder: &std::path::Path) -> Launch {

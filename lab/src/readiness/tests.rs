@@ -1,3 +1,5 @@
+//! What is still waited for, from objects as values.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Addresses and names of Pods' networks, without a network.
+
 use super::*;
 
 fn sandbox(name: &str, node: &str, address: &str) -> Sandbox {

@@ -1,3 +1,5 @@
+//! Names and addresses of the lab's nodes and Pods.
+
 use super::*;
 
 #[test]

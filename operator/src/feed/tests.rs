@@ -1,3 +1,5 @@
+//! Objects of a mock API server become facts.
+
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};

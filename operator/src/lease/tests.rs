@@ -1,3 +1,5 @@
+//! The elector against a mock API server that keeps one Lease.
+
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response, StatusCode};

@@ -1,3 +1,5 @@
+//! Looks at reports and Leases, against a mock API server.
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use egret_domain::control::Pulse;

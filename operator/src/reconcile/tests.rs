@@ -1,3 +1,5 @@
+//! The loop with real decisions, against a mock API server that keeps objects.
+
 mod api;
 
 use std::time::Duration;

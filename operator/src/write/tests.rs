@@ -1,3 +1,5 @@
+//! The requests that decisions become, as a mock API server receives them.
+
 use http::{Request, Response};
 use kube::client::Body;
 use tower_test::mock::pair;

@@ -1,3 +1,5 @@
+//! What is sent, against a mock API server, for each state of the owned fields.
+
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;

@@ -1,3 +1,5 @@
+//! What is sent and what is not, around the end of a permit.
+
 use std::convert::Infallible;
 
 use http::Response;

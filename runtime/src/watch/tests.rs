@@ -1,3 +1,5 @@
+//! A watch against a mock API server that fails, forgets and sends what does not decode.
+
 use http::{Request, Response};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;

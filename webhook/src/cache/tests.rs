@@ -1,3 +1,5 @@
+//! Watches and second looks overtake each other.
+
 use axum::http::Response;
 use egret_domain::problem::Problem;
 use egret_runtime::ready::Readiness;

@@ -1,3 +1,5 @@
+//! Certificates change while connections are open.
+
 use std::io;
 
 use k8s_openapi::ByteString;

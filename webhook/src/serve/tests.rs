@@ -1,3 +1,5 @@
+//! Connections, with a client that speaks TLS.
+
 use axum::routing::get;
 use egret_runtime::live::Liveness;
 use hyper::client::conn::http1 as client;

@@ -1,15 +1,11 @@
-//! Rules about files: how they begin, how long they are, what they are called.
+//! Rules about files: how they begin, and what they are called.
 //!
 //! Owns those rules. Never reads a file.
 
 use std::iter;
 
 use super::Offence;
-use crate::code;
 use crate::tree::File;
-
-/// A longer file is more than one subject. Its tests do not count.
-pub const MOST_LINES: usize = 500;
 
 /// Names that say nothing: a file is called by the noun that it is about.
 const NAMELESS: [&str; 7] = [
@@ -26,7 +22,7 @@ const UNFINISHED: [&str; 3] = [
 /// All rules that these files break.
 pub fn offences(files: &[File]) -> Vec<Offence> {
     let of = |file| {
-        let rules = [opening, length, name, mode];
+        let rules = [opening, name, mode];
         rules
             .into_iter()
             .filter_map(move |rule| rule(file))
@@ -36,22 +32,12 @@ pub fn offences(files: &[File]) -> Vec<Offence> {
 }
 
 fn opening(file: &File) -> Option<Offence> {
-    // Unit tests are part of the module that they test.
-    let is_unit_test = file.is_test() && file.path.contains("/src/");
-    let is_exempt = !file.is_rust() || is_unit_test;
-    let what = "begins without `//!`: say what the module owns and what it never does";
-    (!is_exempt && !file.text.starts_with("//!")).then(|| Offence::new(&file.path, what))
-}
-
-fn length(file: &File) -> Option<Offence> {
-    if !file.is_rust() || file.is_test() {
-        return None;
-    }
-    let lines = code::without_tests(&file.text).len();
-    let what = || {
-        format!("has {lines} lines without its tests, more than {MOST_LINES}: divide it by subject")
+    let what = if file.is_test() {
+        "begins without `//!`: say what is tested, and against what"
+    } else {
+        "begins without `//!`: say what the module owns and what it never does"
     };
-    (lines > MOST_LINES).then(|| Offence::new(&file.path, what()))
+    (file.is_rust() && !file.text.starts_with("//!")).then(|| Offence::new(&file.path, what))
 }
 
 fn name(file: &File) -> Option<Offence> {
@@ -125,25 +111,10 @@ mod tests {
             file("domain/src/pool.rs", "use x;\n"),
             "domain/src/pool.rs: begins without",
         );
-        assert_eq!(
-            broken(file("domain/src/pool/tests.rs", "use x;\n")),
-            [""; 0]
-        );
-    }
-
-    #[test]
-    fn a_module_that_is_too_long_without_its_tests_is_named() {
-        let code = format!("//! x\n{}", "\n".repeat(MOST_LINES - 1));
-        let tests = format!(
-            "#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "\n".repeat(MOST_LINES)
-        );
-        assert_eq!(broken(file("a.rs", &format!("{code}{tests}"))), [""; 0]);
         assert_one(
-            file("a.rs", &format!("{code}\n{tests}")),
-            "a.rs: has 501 lines",
+            file("domain/src/pool/tests.rs", "use x;\n"),
+            "domain/src/pool/tests.rs: begins without `//!`: say what is tested",
         );
-        assert_eq!(broken(file("a/tests/b.rs", &format!("{code}\n"))), [""; 0]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The rules as text: each set that is named is made, and the order.
+
 use super::*;
 
 fn rules() -> Vec<Chain> {

@@ -1,3 +1,5 @@
+//! Commands for nft and the reading of its listing, without nft.
+
 use egret_domain::datapath::identity;
 use serde_json::json;
 

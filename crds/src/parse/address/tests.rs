@@ -1,3 +1,5 @@
+//! Which addresses can be sources, and what is said of others.
+
 use proptest::prelude::*;
 
 use super::*;

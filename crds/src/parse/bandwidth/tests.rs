@@ -1,3 +1,5 @@
+//! Rates and bursts.
+
 use super::*;
 
 fn parse(rate: &str, burst: Option<&str>) -> Result<(u64, u64), Vec<String>> {

@@ -1,3 +1,5 @@
+//! Egresses, legible and not, with the paths of what is wrong.
+
 use proptest::prelude::*;
 
 use super::*;

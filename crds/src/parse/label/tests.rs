@@ -1,3 +1,5 @@
+//! Keys and values, as the API server takes or refuses them.
+
 use proptest::prelude::*;
 
 use super::*;

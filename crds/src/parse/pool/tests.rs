@@ -1,3 +1,5 @@
+//! Pools, legible and not, with the paths of what is wrong.
+
 use egret_domain::selector::Labels;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Selectors as Kubernetes evaluates them.
+
 use egret_domain::selector::{Labels, Selector};
 
 use super::*;

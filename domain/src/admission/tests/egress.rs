@@ -1,3 +1,5 @@
+//! Egresses at admission.
+
 use super::*;
 
 const FREE: &str = "write a free one (10.10.0.2, 10.10.0.4, 10.10.0.6-10.10.0.10), or leave the field out to get one";

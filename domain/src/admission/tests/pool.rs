@@ -1,3 +1,5 @@
+//! Pools at admission.
+
 use super::*;
 
 fn stored(ranges: &[&str]) -> PoolDraft {

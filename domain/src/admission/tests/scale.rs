@@ -1,3 +1,5 @@
+//! What is said follows from the objects alone, whatever the way to them.
+
 use proptest::prelude::*;
 
 use super::*;

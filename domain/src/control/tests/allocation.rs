@@ -1,3 +1,5 @@
+//! Which Egress gets which address.
+
 use super::*;
 
 #[test]

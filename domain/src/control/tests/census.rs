@@ -1,3 +1,5 @@
+//! What is counted for metrics.
+
 use super::*;
 
 fn states(counts: &Counts) -> Vec<(bool, &'static str, i64)> {

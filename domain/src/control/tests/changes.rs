@@ -1,3 +1,5 @@
+//! Users change their Egresses and pools.
+
 use super::*;
 
 #[test]

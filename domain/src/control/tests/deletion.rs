@@ -1,3 +1,5 @@
+//! Egresses and pools are deleted, held and not.
+
 use super::*;
 
 #[test]

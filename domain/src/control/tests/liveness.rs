@@ -1,3 +1,5 @@
+//! Holders that are gone, by the word of agents.
+
 use super::*;
 
 impl Cluster {

@@ -1,3 +1,5 @@
+//! Nodes report Egresses whose Pods use another.
+
 use super::*;
 
 impl Cluster {

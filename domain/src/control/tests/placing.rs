@@ -1,3 +1,5 @@
+//! Which nodes are candidates, and in which order.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! An operator that is started anew, at any moment.
+
 use super::*;
 
 #[test]

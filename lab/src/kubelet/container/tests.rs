@@ -1,3 +1,5 @@
+//! What a container runs, from a Pod's fields.
+
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! What is done next for a Pod, from facts as values.
+
 use super::*;
 
 fn facts() -> PodFacts {

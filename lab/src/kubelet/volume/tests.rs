@@ -1,3 +1,5 @@
+//! What a volume holds, from objects as values.
+
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Which node a Pod may run on.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The DaemonSet as Kubernetes reads it.
+
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodSpec;
 

@@ -1,3 +1,5 @@
+//! The keeper against a mock API server, until there is nothing to do.
+
 use std::sync::{Arc, Mutex};
 
 use egret_crds::keyring::Key;

@@ -1,3 +1,5 @@
+//! Keys come and go while agents tell which they know.
+
 use super::super::plan::{ASK_EVERY, Agent};
 use super::*;
 

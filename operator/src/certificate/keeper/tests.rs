@@ -1,3 +1,5 @@
+//! The keeper against a mock API server, until there is nothing to do.
+
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

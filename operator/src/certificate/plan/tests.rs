@@ -1,3 +1,5 @@
+//! One step at a time, from each state of secrets, configurations and replicas.
+
 use super::*;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

@@ -1,3 +1,5 @@
+//! Reading secrets, right and damaged ones.
+
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 

@@ -1,3 +1,5 @@
+//! Objects become facts, as far as they are legible.
+
 use egret_crds::EgressNode;
 use egret_crds::manager::OPERATOR;
 use egret_domain::control::Writer;

@@ -1,3 +1,5 @@
+//! What follows from looks, over a time that the tests tell.
+
 use super::*;
 
 /// What happens at the same time.

@@ -1,3 +1,5 @@
+//! The end of an installation, against a mock API server.
+
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response};

@@ -1,3 +1,5 @@
+//! What is allowed, with and without a warning.
+
 use super::*;
 
 #[tokio::test]

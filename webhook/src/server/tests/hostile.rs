@@ -1,3 +1,5 @@
+//! Requests that no API server sends, and those that come too early or are too large.
+
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
