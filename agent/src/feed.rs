@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use egret_crds::{Egress, ExternalIPPool, salvage};
 use egret_domain::egress::Egress as ValidEgress;
-use egret_domain::name::NodeName;
+use egret_domain::name::{EgressName, NodeName};
 use egret_domain::net::Cidr;
 use egret_domain::node::Fact;
 use egret_domain::pool::PoolSpec;
+use egret_runtime::packed::Packed;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
@@ -26,13 +27,15 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::status::MANAGER;
+
 /// What is told to the reconciler.
 #[derive(Debug)]
 pub enum Message {
     /// Something is so.
     Fact(Fact),
     /// An Egress is so; with the object, for the report in its status.
-    Egress(Fact, Arc<Egress>),
+    Egress(Fact, EgressName, Arc<Packed<Egress>>),
     /// All objects of this kind that existed have been told.
     Synced(Source),
 }
@@ -112,17 +115,22 @@ pub async fn egresses(client: Client, sink: Sink) {
     follow(all(&client), Source::Egresses, sink, told, gone, malformed).await;
 }
 
-fn egress(object: Egress) -> Message {
+pub(crate) fn egress(object: Egress) -> Message {
     let fact = match ValidEgress::try_from(&object) {
         Ok(egress) => Fact::Egress(Box::new(parse::egress(egress, object.status.as_ref()))),
         Err(problems) => unusable(&object, &problems),
     };
-    Message::Egress(fact, Arc::new(object))
+    kept(fact, object)
 }
 
 fn malformed_egress(object: &Value, error: &str) -> Message {
     let object = salvage::egress(object);
-    Message::Egress(unusable(&object, &error), Arc::new(object))
+    kept(unusable(&object, &error), object)
+}
+
+fn kept(fact: Fact, object: Egress) -> Message {
+    let name = object.metadata.name.as_deref().unwrap_or_default().into();
+    Message::Egress(fact, name, Arc::new(Packed::new(object, MANAGER)))
 }
 
 fn unusable(object: &Egress, problems: &dyn Display) -> Fact {

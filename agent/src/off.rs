@@ -50,12 +50,8 @@ impl<K: Kernel> Cleaner<K> {
         let (mut said, mut is_synced) = (BTreeSet::<EgressName>::new(), false);
         while let Some(message) = messages.recv().await {
             match message {
-                Message::Egress(_, object) => {
-                    let name =
-                        EgressName::from(object.metadata.name.as_deref().unwrap_or_default());
-                    let status = object.status.as_ref();
-                    let holder = status.and_then(|status| status.egress_node.as_deref());
-                    let is_mine = holder == Some(me.as_str());
+                Message::Egress(fact, name, object) => {
+                    let is_mine = holder(&fact) == Some(&me);
                     statuses.set(name.clone(), is_mine.then_some((object, Report::LetGo)));
                     if is_mine {
                         said.insert(name);
@@ -90,6 +86,15 @@ impl<K: Kernel> Cleaner<K> {
         }
         info!("nothing of Egret is left in the kernel");
     }
+}
+
+fn holder(fact: &Fact) -> Option<&NodeName> {
+    let reported = match fact {
+        Fact::Egress(fact) => fact.reported.as_ref(),
+        Fact::EgressUnusable(fact) => fact.reported.as_ref(),
+        _ => None,
+    };
+    reported.map(|reported| &reported.node)
 }
 
 fn tell(report: &watch::Sender<NodeReport>, now: NodeReport) {

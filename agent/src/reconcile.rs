@@ -12,6 +12,7 @@ use egret_domain::datapath::{Commit, diff};
 use egret_domain::name::EgressName;
 use egret_domain::node::{Fact, Index};
 use egret_runtime::live::Pulse;
+use egret_runtime::packed::Packed;
 use egret_runtime::ready::Awaited;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -52,7 +53,7 @@ pub struct Reconciler<K> {
     index: Index,
     kernel: K,
     outlets: Outlets,
-    objects: BTreeMap<EgressName, Arc<Egress>>,
+    objects: BTreeMap<EgressName, Arc<Packed<Egress>>>,
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
     compare_at: Instant,
@@ -115,9 +116,8 @@ impl<K: Kernel> Reconciler<K> {
                 }
                 self.index.apply(fact);
             }
-            Message::Egress(fact, object) => {
-                let name = object.metadata.name.as_deref().unwrap_or_default();
-                self.objects.insert(name.into(), object);
+            Message::Egress(fact, name, object) => {
+                self.objects.insert(name, object);
                 self.index.apply(fact);
             }
             Message::Synced(source) => {

@@ -14,6 +14,7 @@ use egret_domain::name::{EgressName, NodeName};
 use egret_domain::ownership::Report;
 use egret_runtime::apply::{How, Part, amend, apply};
 use egret_runtime::backoff::Limits;
+use egret_runtime::packed::Packed;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -26,7 +27,7 @@ use tracing::{debug, warn};
 use crate::metrics::Metrics;
 
 /// The name under which all agents own their fields.
-const MANAGER: &str = "egret-agent";
+pub(crate) const MANAGER: &str = "egret-agent";
 /// Writes under way at once.
 const AT_ONCE: usize = 8;
 /// Egresses that may wait for a retry.
@@ -44,7 +45,7 @@ const REST: Limits = Limits {
 };
 
 /// What is to be written: the object as it was read, and what to say in it.
-type Wish = (Arc<Egress>, Report);
+type Wish = (Arc<Packed<Egress>>, Report);
 
 /// The latest wish for each Egress. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +87,7 @@ impl Statuses {
     }
 
     /// Forgets a wish that was fulfilled, unless there is a newer one.
-    fn fulfilled(&self, name: &EgressName, object: &Arc<Egress>) {
+    fn fulfilled(&self, name: &EgressName, object: &Arc<Packed<Egress>>) {
         let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         if wishes
             .get(name)
@@ -148,11 +149,22 @@ async fn write_one(
     api: &Api<Egress>,
     me: &NodeName,
     name: EgressName,
-    object: Arc<Egress>,
+    object: Arc<Packed<Egress>>,
     report: Report,
-) -> (EgressName, Arc<Egress>, Outcome) {
-    let now = Timestamp::now();
-    let result = match report {
+) -> (EgressName, Arc<Packed<Egress>>, Outcome) {
+    let result = try_write(api, me, &name, &object, report).await;
+    (name, object, result)
+}
+
+async fn try_write(
+    api: &Api<Egress>,
+    me: &NodeName,
+    name: &EgressName,
+    packed: &Packed<Egress>,
+    report: Report,
+) -> Outcome {
+    let (object, now) = (packed.unpack()?, Timestamp::now());
+    match report {
         Report::Holds(ip) => {
             let how = How {
                 manager: MANAGER,
@@ -161,20 +173,24 @@ async fn write_one(
                 if_unchanged: true,
             };
             let wanted = holds(&object, me, ip, now);
-            let written = apply(api, name.as_str(), Some(&*object), &wanted, how).await;
+            let written = apply(api, name.as_str(), Some(&object), &wanted, how).await;
             written.map(drop)
         }
         // Also what another manager has written: that of an earlier installation, or of Antrea.
         Report::LetGo => {
             let patch = let_go(&object, me, now);
-            amend(api, &*object, &patch, MANAGER, Part::Status).await
+            amend(api, &object, &patch, MANAGER, Part::Status).await
         }
-    };
-    (name, object, result)
+    }
 }
 
 /// Whether the wish is done with: written, or overtaken (what overtook it is read, and brings a new wish if need be).
-fn settle(statuses: &Statuses, name: &EgressName, object: &Arc<Egress>, result: Outcome) -> bool {
+fn settle(
+    statuses: &Statuses,
+    name: &EgressName,
+    object: &Arc<Packed<Egress>>,
+    result: Outcome,
+) -> bool {
     match result {
         Ok(()) => debug!(egress = %name, "status written"),
         Err(error) if error.is_conflict() || error.is_not_found() => {

@@ -5,32 +5,32 @@
 //! for what is gone: an address that is believed to be in use is only not handed out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use egret_crds::Egress;
 use egret_domain::name::EgressName;
 use egret_runtime::apply::{Error, within_limit};
 use kube::Api;
-use kube::api::{ListParams, ObjectMeta};
+use kube::api::ListParams;
 
 /// Objects per request: their metadata only.
 const PAGE: u32 = 500;
 
+/// Egresses, each with its `resourceVersion`.
+pub(crate) type Versions = BTreeMap<EgressName, String>;
+
 /// Egresses of which a newer state exists than the one that was seen.
 #[derive(Debug, Default)]
-pub(crate) struct CatchingUp(BTreeMap<EgressName, ObjectMeta>);
+pub(crate) struct CatchingUp(Versions);
 
-/// What exists now, by the API server's own word and not from a cache: names, UIDs and versions.
-pub(crate) async fn existing(egresses: Api<Egress>) -> Result<Vec<ObjectMeta>, Error> {
-    let mut found = Vec::new();
+/// What exists now, by the API server's own word and not from a cache.
+pub(crate) async fn existing(egresses: Api<Egress>) -> Result<Versions, Error> {
+    let mut found = Versions::new();
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = within_limit(egresses.list_metadata(&params)).await?;
-        found.extend(page.items.into_iter().map(|egress| ObjectMeta {
-            name: egress.metadata.name,
-            uid: egress.metadata.uid,
-            resource_version: egress.metadata.resource_version,
-            ..ObjectMeta::default()
+        found.extend(page.items.into_iter().map(|egress| {
+            let name = egress.metadata.name.unwrap_or_default().into();
+            (name, egress.metadata.resource_version.unwrap_or_default())
         }));
         let next = page.metadata.continue_.filter(|token| !token.is_empty());
         match next {
@@ -41,25 +41,28 @@ pub(crate) async fn existing(egresses: Api<Egress>) -> Result<Vec<ObjectMeta>, E
 }
 
 impl CatchingUp {
-    /// What of this has not been seen.
-    pub(crate) fn to(existing: Vec<ObjectMeta>, seen: &BTreeMap<EgressName, Arc<Egress>>) -> Self {
-        let named = existing.into_iter().map(|meta| {
-            let name = EgressName::from(meta.name.as_deref().unwrap_or_default());
-            (name, meta)
-        });
+    /// What of this has not been seen; `seen` is the version in which one was seen last.
+    pub(crate) fn to<'a>(
+        existing: Versions,
+        seen: impl Fn(&EgressName) -> Option<&'a str>,
+    ) -> Self {
+        let is_unseen =
+            |name: &_, version: &_| seen(name).is_none_or(|seen| is_newer(version, seen));
+        let existing = existing.into_iter();
         Self(
-            named
-                .filter(|(name, meta)| {
-                    seen.get(name)
-                        .is_none_or(|seen| is_newer(meta, &seen.metadata))
-                })
+            existing
+                .filter(|(name, version)| is_unseen(name, version))
                 .collect(),
         )
     }
 
-    /// This state of an Egress has been seen.
-    pub(crate) fn see(&mut self, name: &EgressName, seen: &ObjectMeta) {
-        if self.0.get(name).is_some_and(|meta| !is_newer(meta, seen)) {
+    /// This version of an Egress has been seen.
+    pub(crate) fn see(&mut self, name: &EgressName, seen: &str) {
+        if self
+            .0
+            .get(name)
+            .is_some_and(|exists| !is_newer(exists, seen))
+        {
             self.0.remove(name);
         }
     }
@@ -81,11 +84,10 @@ impl CatchingUp {
 }
 
 /// Versions are numbers that grow. Where they are not, only the same one is as new.
-fn is_newer(one: &ObjectMeta, other: &ObjectMeta) -> bool {
-    let number = |meta: &ObjectMeta| meta.resource_version.as_ref()?.parse::<u64>().ok();
-    match (number(one), number(other)) {
-        (Some(one), Some(other)) => one > other,
-        _ => one.resource_version != other.resource_version,
+fn is_newer(one: &str, other: &str) -> bool {
+    match (one.parse::<u64>(), other.parse::<u64>()) {
+        (Ok(one), Ok(other)) => one > other,
+        _ => one != other,
     }
 }
 
@@ -93,39 +95,32 @@ fn is_newer(one: &ObjectMeta, other: &ObjectMeta) -> bool {
 mod tests {
     use super::*;
 
-    fn meta(name: &str, version: &str) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(name.to_owned()),
-            resource_version: Some(version.to_owned()),
-            ..ObjectMeta::default()
-        }
+    fn versions(versions: &[(&str, &str)]) -> Versions {
+        let version = |(name, version): &(&str, &str)| ((*name).into(), (*version).to_owned());
+        versions.iter().map(version).collect()
     }
 
-    fn seen(versions: &[(&str, &str)]) -> BTreeMap<EgressName, Arc<Egress>> {
-        let egress = |(name, version): &(&str, &str)| {
-            let egress = serde_json::from_value(serde_json::json!({
-                "metadata": {"name": name, "resourceVersion": version}, "spec": {"appliedTo": {}}}));
-            (EgressName::from(*name), Arc::new(egress.unwrap()))
-        };
-        versions.iter().map(egress).collect()
+    fn catching_up(existing: &[(&str, &str)], seen: &[(&str, &str)]) -> CatchingUp {
+        let seen = versions(seen);
+        CatchingUp::to(versions(existing), |name| {
+            seen.get(name).map(String::as_str)
+        })
     }
 
     #[test]
     fn what_has_been_seen_as_it_is_or_newer_is_not_waited_for() {
-        let existing = vec![meta("a", "9"), meta("b", "10")];
-        let catching_up =
-            CatchingUp::to(existing, &seen(&[("a", "9"), ("b", "11"), ("gone", "3")]));
-        assert!(catching_up.is_done());
+        let seen = [("a", "9"), ("b", "11"), ("gone", "3")];
+        assert!(catching_up(&[("a", "9"), ("b", "10")], &seen).is_done());
     }
 
     #[test]
     fn what_is_newer_or_new_is_waited_for_until_it_is_seen_or_gone() {
-        let existing = vec![meta("a", "10"), meta("b", "7"), meta("c", "8")];
-        let mut catching_up = CatchingUp::to(existing, &seen(&[("a", "9"), ("c", "6")]));
-        catching_up.see(&"a".into(), &meta("a", "9"));
+        let existing = [("a", "10"), ("b", "7"), ("c", "8")];
+        let mut catching_up = catching_up(&existing, &[("a", "9"), ("c", "6")]);
+        catching_up.see(&"a".into(), "9");
         assert_eq!(catching_up.len(), 3);
-        catching_up.see(&"a".into(), &meta("a", "10"));
-        catching_up.see(&"b".into(), &meta("b", "12"));
+        catching_up.see(&"a".into(), "10");
+        catching_up.see(&"b".into(), "12");
         assert!(!catching_up.is_done());
         catching_up.forget(&"c".into());
         assert!(catching_up.is_done());

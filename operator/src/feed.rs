@@ -7,11 +7,11 @@ mod parse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
-use egret_domain::control::{EgressFact, Fact};
+use egret_domain::control::{EgressFact, Fact, PoolFact};
 use egret_domain::placement;
+use egret_runtime::packed::Packed;
 use egret_runtime::watch::{Event, Key, watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
@@ -25,6 +25,7 @@ use tracing::warn;
 
 use crate::agents::configure::Configuration;
 use crate::liveness::Reported;
+use crate::write::MANAGER;
 
 /// What is told to the reconciler.
 #[derive(Debug)]
@@ -34,9 +35,9 @@ pub enum Message {
     /// Several things are so, by one object.
     Facts(Vec<Fact>),
     /// An Egress is so; with the object, for writing it.
-    Egress(Fact, Arc<Egress>),
+    Egress(Box<EgressFact>, Packed<Egress>),
     /// The same for a pool.
-    Pool(Fact, Arc<ExternalIPPool>),
+    Pool(Box<PoolFact>, Packed<ExternalIPPool>),
     /// All objects of this source that existed at one moment have been told.
     Synced(Source),
 }
@@ -69,8 +70,8 @@ pub async fn egresses(client: Client, sink: Sink) {
 }
 
 fn egress(egress: Egress) -> Message {
-    let fact = Fact::Egress(Box::new(parse::egress(&egress)));
-    Message::Egress(fact, Arc::new(egress))
+    let fact = Box::new(parse::egress(&egress));
+    Message::Egress(fact, Packed::new(egress, MANAGER))
 }
 
 /// Its address is not given to another one, and its deletion does not hang.
@@ -80,7 +81,7 @@ fn malformed_egress(object: &Value, error: &str) -> Message {
         problems: Some(error.to_owned()),
         ..parse::egress(&egress)
     };
-    Message::Egress(Fact::Egress(Box::new(fact)), Arc::new(egress))
+    Message::Egress(Box::new(fact), Packed::new(egress, MANAGER))
 }
 
 /// Follows the pools, for ever.
@@ -94,8 +95,8 @@ pub async fn pools(client: Client, sink: Sink) {
 }
 
 fn pool(pool: ExternalIPPool) -> Message {
-    let fact = Fact::Pool(Box::new(parse::pool(&pool)));
-    Message::Pool(fact, Arc::new(pool))
+    let fact = Box::new(parse::pool(&pool));
+    Message::Pool(fact, Packed::new(pool, MANAGER))
 }
 
 /// Follows the nodes, for ever, from when the settings are known. Each may hold as many egress IPs as these say, unless it

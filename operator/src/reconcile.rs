@@ -11,24 +11,24 @@ use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Type;
-use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite};
-use egret_domain::name::{EgressName, PoolName};
+use egret_domain::control::{Control, EgressFact, EgressWrite, Fact, Object, PoolWrite};
+use egret_domain::name::{EgressName, NodeName, PoolName};
 use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
+use egret_runtime::packed::Packed;
 use egret_runtime::ready::Awaited;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use kube::api::ObjectMeta;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
-use crate::catching_up::{CatchingUp, existing};
+use crate::catching_up::{CatchingUp, Versions, existing};
 use crate::feed::{Message, Source};
 use crate::lease::Lead;
 use crate::metrics::Metrics;
@@ -62,8 +62,8 @@ const FAILURES_TO_REPORT: u32 = 3;
 /// The operator's loop.
 pub struct Reconciler {
     control: Control,
-    egresses: BTreeMap<EgressName, Arc<Egress>>,
-    pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
+    egresses: BTreeMap<EgressName, Known>,
+    pools: BTreeMap<PoolName, Arc<Packed<ExternalIPPool>>>,
     awaited: BTreeSet<Source>,
     seen: Option<Seen>,
     lead: Lead,
@@ -74,6 +74,13 @@ pub struct Reconciler {
     writer: Writer,
     metrics: Metrics,
     pulse: Pulse,
+}
+
+/// An Egress as it was seen last, between its events.
+struct Known {
+    holder: Option<NodeName>,
+    /// For writing it.
+    object: Arc<Packed<Egress>>,
 }
 
 /// Who is told when everything that exists has been seen.
@@ -90,7 +97,7 @@ enum Duty {
     /// Nothing: another leads.
     Follow,
     /// It asks what there is to be seen before it decides.
-    Ask(BoxFuture<'static, Result<Vec<ObjectMeta>, Error>>),
+    Ask(BoxFuture<'static, Result<Versions, Error>>),
     /// It waits until it has seen that.
     CatchUp(CatchingUp),
     /// It decides.
@@ -99,8 +106,8 @@ enum Duty {
 
 /// All that is to be written to one object.
 enum Job {
-    Egress(Vec<EgressWrite>, Arc<Egress>),
-    Pool(Vec<PoolWrite>, Arc<ExternalIPPool>),
+    Egress(Vec<EgressWrite>, Arc<Packed<Egress>>),
+    Pool(Vec<PoolWrite>, Arc<Packed<ExternalIPPool>>),
 }
 
 type Done = (Object, Result<(), Error>);
@@ -186,10 +193,11 @@ impl Reconciler {
         };
     }
 
-    fn asked(&mut self, asked: Result<Vec<ObjectMeta>, Error>) {
+    fn asked(&mut self, asked: Result<Versions, Error>) {
         self.duty = match asked {
             Ok(existing) => {
-                let catching_up = CatchingUp::to(existing, &self.egresses);
+                let seen = |name: &_| self.egresses.get(name).map(|seen| seen.object.version());
+                let catching_up = CatchingUp::to(existing, seen);
                 info!(behind = catching_up.len(), "catching up");
                 Duty::CatchUp(catching_up)
             }
@@ -215,24 +223,34 @@ impl Reconciler {
                 self.control.apply(fact);
             }
             Message::Facts(facts) => facts.into_iter().for_each(|fact| self.control.apply(fact)),
-            Message::Egress(fact, egress) => {
-                let name = EgressName::from(egress.metadata.name.as_deref().unwrap_or_default());
-                if let Duty::CatchUp(catching_up) = &mut self.duty {
-                    catching_up.see(&name, &egress.metadata);
-                }
-                let before = self.egresses.insert(name, egress.clone());
-                if let Some(change) = before.and_then(|before| holder_change(&before, &egress)) {
-                    self.metrics.count_holder_change(change);
-                }
-                self.control.apply(fact);
+            Message::Egress(fact, object) => {
+                self.note_egress(&fact, object);
+                self.control.apply(Fact::Egress(fact));
             }
-            Message::Pool(fact, pool) => {
-                let name = pool.metadata.name.as_deref().unwrap_or_default();
-                self.pools.insert(name.into(), pool);
-                self.control.apply(fact);
+            Message::Pool(fact, object) => {
+                self.pools.insert(fact.name.clone(), Arc::new(object));
+                self.control.apply(Fact::Pool(fact));
             }
             Message::Synced(source) => self.synced(source),
         }
+    }
+
+    fn note_egress(&mut self, fact: &EgressFact, object: Packed<Egress>) {
+        if let Duty::CatchUp(catching_up) = &mut self.duty {
+            catching_up.see(&fact.name, object.version());
+        }
+        let now = Known {
+            holder: fact.status.node.clone(),
+            object: Arc::new(object),
+        };
+        let change = self
+            .egresses
+            .get(&fact.name)
+            .and_then(|before| holder_change(before.holder.as_ref(), now.holder.as_ref()));
+        if let Some(change) = change {
+            self.metrics.count_holder_change(change);
+        }
+        self.egresses.insert(fact.name.clone(), now);
     }
 
     fn forget_gone(&mut self, fact: &Fact) {
@@ -324,7 +342,7 @@ impl Reconciler {
     fn job(&self, object: &Object) -> Option<Job> {
         match object {
             Object::Egress(name) => {
-                let current = self.egresses.get(name)?.clone();
+                let current = self.egresses.get(name)?.object.clone();
                 Some(Job::Egress(self.control.writes_to_egress(name), current))
             }
             Object::Pool(name) => {
@@ -351,7 +369,7 @@ impl Reconciler {
 }
 
 /// What has come of asking; waits for ever if nothing is asked.
-async fn asked(duty: &mut Duty) -> Result<Vec<ObjectMeta>, Error> {
+async fn asked(duty: &mut Duty) -> Result<Versions, Error> {
     match duty {
         Duty::Ask(asking) => asking.await,
         Duty::Follow | Duty::CatchUp(_) | Duty::Lead => std::future::pending().await,
@@ -387,28 +405,49 @@ impl Job {
     /// Writes in order, up to the first failure: later writes count on earlier ones.
     async fn carry_out(self, to: &Writer, metrics: &Metrics) -> Result<(), Error> {
         match self {
-            Self::Egress(writes, egress) => {
+            Self::Egress(writes, packed) => {
                 for write in &writes {
-                    let result = to.egress(write, &egress, Timestamp::now()).await;
+                    let result = write_egress(to, write, &packed, metrics).await;
                     metrics.count(egress_write(write), outcome(&result));
                     result?;
-                    if let Some(result) = allocation(&egress, write) {
-                        metrics.count_allocation(result);
-                    }
-                    tell(&egress, write);
                 }
             }
-            Self::Pool(writes, pool) => {
+            Self::Pool(writes, packed) => {
                 for write in &writes {
-                    let result = to.pool(write, &pool, Timestamp::now()).await;
+                    let result = write_pool(to, write, &packed).await;
                     metrics.count(pool_write(write), outcome(&result));
                     result?;
-                    debug!(pool = pool.metadata.name, ?write, "written");
                 }
             }
         }
         Ok(())
     }
+}
+
+async fn write_egress(
+    to: &Writer,
+    write: &EgressWrite,
+    packed: &Packed<Egress>,
+    metrics: &Metrics,
+) -> Result<(), Error> {
+    let egress = packed.unpack()?;
+    to.egress(write, &egress, Timestamp::now()).await?;
+    if let Some(result) = allocation(&egress, write) {
+        metrics.count_allocation(result);
+    }
+    tell(&egress, write);
+    Ok(())
+}
+
+async fn write_pool(
+    to: &Writer,
+    write: &PoolWrite,
+    packed: &Packed<ExternalIPPool>,
+) -> Result<(), Error> {
+    let pool = packed.unpack()?;
+    to.pool(write, &pool, Timestamp::now()).await?;
+    debug!(pool = pool.metadata.name, ?write, "written");
+    Ok(())
 }
 
 fn tell(egress: &Egress, write: &EgressWrite) {
@@ -425,12 +464,8 @@ fn tell(egress: &Egress, write: &EgressWrite) {
 }
 
 /// What happened to the node that holds the Egress's IP, where something did.
-fn holder_change(before: &Egress, now: &Egress) -> Option<&'static str> {
-    let holder = |egress: &Egress| {
-        let node = egress.status.as_ref()?.egress_node.clone()?;
-        Some(node).filter(|node| !node.is_empty())
-    };
-    match (holder(before), holder(now)) {
+fn holder_change(before: Option<&NodeName>, now: Option<&NodeName>) -> Option<&'static str> {
+    match (before, now) {
         (None, Some(_)) => Some("taken"),
         (Some(_), None) => Some("left"),
         (Some(before), Some(now)) if before != now => Some("moved"),

@@ -35,7 +35,7 @@ pub enum Error {
     /// No answer in time; the write may or may not have happened.
     #[error("no answer from the API server within {}s", LIMIT.as_secs())]
     TimedOut,
-    /// A value that is no JSON.
+    /// A value that is no JSON, or not what its type says.
     #[error("not an object of the API")]
     Encode(#[from] serde_json::Error),
 }
@@ -236,9 +236,13 @@ fn is_by(entry: &ManagedFieldsEntry, how: How) -> bool {
         Part::Object => "",
         Part::Status => "status",
     };
-    entry.manager.as_deref() == Some(how.manager)
-        && entry.operation.as_deref() == Some("Apply")
+    is_applied_by(entry, how.manager)
         && entry.subresource.as_deref().unwrap_or_default() == subresource
+}
+
+/// Whether a manager owns these fields because it has applied them: no comparison reads the others.
+pub(crate) fn is_applied_by(entry: &ManagedFieldsEntry, manager: &str) -> bool {
+    entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
 }
 
 /// Whether the owned fields at one place are the wanted ones and have their values.

@@ -17,6 +17,7 @@ pub mod home;
 pub mod levels;
 pub mod live;
 pub mod metrics;
+pub mod packed;
 pub mod process;
 pub mod ready;
 pub mod retry;

@@ -31,6 +31,9 @@ const BACKOFF: Limits = Limits {
     most: Duration::from_secs(3),
 };
 
+/// Objects per request of a list. All of one answer are in memory at once, decoded, at tens of KiB each.
+const PAGE: u32 = 100;
+
 /// Which object: its namespace, where it has one, and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -89,7 +92,7 @@ where
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
     let watch = Watch {
-        source: watcher::watcher(api, config).boxed(),
+        source: watcher::watcher(api, config.page_size(PAGE)).boxed(),
         connection: Connection { kind, failures: 0 },
         seen: Seen::default(),
         ready: VecDeque::new(),

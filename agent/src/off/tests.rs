@@ -1,11 +1,10 @@
 //! A node where Egress is off, with a kernel in memory.
 
-use std::sync::Arc;
-
 use egret_crds::{Egress, EgressSpec, EgressStatus};
 use egret_domain::datapath::Element;
 
 use super::*;
+use crate::feed;
 use crate::kernel::fake::FakeKernel;
 
 struct World {
@@ -45,10 +44,7 @@ impl World {
             egress_node: holder.map(str::to_owned),
             ..EgressStatus::default()
         });
-        // The fact is of no interest here, only the object.
-        let fact = Fact::EgressGone(name.into());
-        let message = Message::Egress(fact, Arc::new(object));
-        self.messages.send(message).await.unwrap();
+        self.messages.send(feed::egress(object)).await.unwrap();
     }
 
     async fn synced(&self) {

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::kernel::fake::FakeKernel;
+use crate::status::MANAGER;
 
 fn ip(last_byte: u8) -> IpAddr {
     [10, 10, 0, last_byte].into()
@@ -71,7 +72,11 @@ fn egress(candidates: &[&str]) -> Message {
     };
     Message::Egress(
         Fact::Egress(Box::new(fact)),
-        Arc::new(Egress::new("web", egret_crds::EgressSpec::default())),
+        "web".into(),
+        Arc::new(Packed::new(
+            Egress::new("web", egret_crds::EgressSpec::default()),
+            MANAGER,
+        )),
     )
 }
 

@@ -17,6 +17,10 @@ fn object(status: &Value) -> Egress {
     .unwrap()
 }
 
+fn packed(object: Egress) -> Arc<Packed<Egress>> {
+    Arc::new(Packed::new(object, MANAGER))
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
 }
@@ -71,7 +75,7 @@ fn the_time_of_the_condition_stays_while_it_is_true_on_one_node_after_another() 
 #[test]
 fn a_newer_wish_is_not_forgotten_when_an_older_one_is_fulfilled() {
     let statuses = Statuses::default();
-    let (older, newer) = (Arc::new(object(&json!({}))), Arc::new(object(&json!({}))));
+    let (older, newer) = (packed(object(&json!({}))), packed(object(&json!({}))));
     statuses.set("web".into(), Some((older.clone(), Report::LetGo)));
     statuses.set("web".into(), Some((newer.clone(), Report::Holds(IP))));
     statuses.fulfilled(&"web".into(), &older);
@@ -93,7 +97,7 @@ async fn two_nodes_that_contradict_each_other_do_it_less_and_less_often() {
         loop {
             let theirs = object(&json!({"egressNode": "node-2", "egressIP": "10.10.0.11"}));
             let answer = serde_json::to_vec(&theirs).unwrap();
-            statuses.set("web".into(), Some((Arc::new(theirs), Report::Holds(IP))));
+            statuses.set("web".into(), Some((packed(theirs), Report::Holds(IP))));
             let (_, send) = server.next_request().await.expect("a write");
             send.send_response(Response::new(Body::from(answer)));
             writes += 1;
@@ -108,7 +112,7 @@ fn a_wish_that_does_not_hold_any_more_is_withdrawn() {
     let statuses = Statuses::default();
     statuses.set(
         "web".into(),
-        Some((Arc::new(object(&json!({}))), Report::Holds(IP))),
+        Some((packed(object(&json!({}))), Report::Holds(IP))),
     );
     statuses.set("web".into(), None);
     assert!(statuses.names().is_empty());
