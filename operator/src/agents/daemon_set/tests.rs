@@ -1,4 +1,4 @@
-//! The DaemonSet as Kubernetes reads it.
+//! The `DaemonSet` as Kubernetes reads it.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodSpec;
