@@ -5,13 +5,14 @@
 //! hinders no other object. What is written is always decided on at that moment. A replica that does not lead only notes
 //! what arrives; when its turn comes it sees first what the former leader has written. Never decides by itself.
 
+mod job;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_domain::condition::Type;
-use egret_domain::control::{Control, EgressFact, EgressWrite, Fact, Object, PoolWrite};
+use egret_domain::control::{Control, EgressFact, Fact, Object};
 use egret_domain::name::{EgressName, NodeName, PoolName};
 use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
@@ -23,11 +24,11 @@ use egret_runtime::retry::Retries;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
+use self::job::Job;
 use crate::catching_up::{CatchingUp, Versions, existing};
 use crate::feed::{Message, Source};
 use crate::lease::Lead;
@@ -102,12 +103,6 @@ enum Duty {
     CatchUp(CatchingUp),
     /// It decides.
     Lead,
-}
-
-/// All that is to be written to one object.
-enum Job {
-    Egress(Vec<EgressWrite>, Arc<Packed<Egress>>),
-    Pool(Vec<PoolWrite>, Arc<Packed<ExternalIPPool>>),
 }
 
 type Done = (Object, Result<(), Error>);
@@ -401,68 +396,6 @@ fn report(object: &Object, failure: &Error, failures: u32) {
     }
 }
 
-impl Job {
-    /// Writes in order, up to the first failure: later writes count on earlier ones.
-    async fn carry_out(self, to: &Writer, metrics: &Metrics) -> Result<(), Error> {
-        match self {
-            Self::Egress(writes, packed) => {
-                for write in &writes {
-                    let result = write_egress(to, write, &packed, metrics).await;
-                    metrics.count(egress_write(write), outcome(&result));
-                    result?;
-                }
-            }
-            Self::Pool(writes, packed) => {
-                for write in &writes {
-                    let result = write_pool(to, write, &packed).await;
-                    metrics.count(pool_write(write), outcome(&result));
-                    result?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn write_egress(
-    to: &Writer,
-    write: &EgressWrite,
-    packed: &Packed<Egress>,
-    metrics: &Metrics,
-) -> Result<(), Error> {
-    let egress = packed.unpack()?;
-    to.egress(write, &egress, Timestamp::now()).await?;
-    if let Some(result) = allocation(&egress, write) {
-        metrics.count_allocation(result);
-    }
-    tell(&egress, write);
-    Ok(())
-}
-
-async fn write_pool(
-    to: &Writer,
-    write: &PoolWrite,
-    packed: &Packed<ExternalIPPool>,
-) -> Result<(), Error> {
-    let pool = packed.unpack()?;
-    to.pool(write, &pool, Timestamp::now()).await?;
-    debug!(pool = pool.metadata.name, ?write, "written");
-    Ok(())
-}
-
-fn tell(egress: &Egress, write: &EgressWrite) {
-    let egress = egress.metadata.name.as_deref();
-    match write {
-        EgressWrite::Own { ip: Some(ip), .. } => info!(egress, %ip, "egress IP given"),
-        EgressWrite::Own { ip: None, .. } => info!(egress, "egress IP left to the user"),
-        EgressWrite::Release => info!(egress, "no node answers for the egress IP: let go"),
-        EgressWrite::ClearHolder { node, because } => {
-            info!(egress, %node, reason = because.reason, "the holder is gone");
-        }
-        EgressWrite::Status { .. } => debug!(egress, ?write, "status written"),
-    }
-}
-
 /// What happened to the node that holds the Egress's IP, where something did.
 fn holder_change(before: Option<&NodeName>, now: Option<&NodeName>) -> Option<&'static str> {
     match (before, now) {
@@ -470,44 +403,6 @@ fn holder_change(before: Option<&NodeName>, now: Option<&NodeName>) -> Option<&'
         (Some(_), None) => Some("left"),
         (Some(before), Some(now)) if before != now => Some("moved"),
         _ => None,
-    }
-}
-
-/// What this write tells the Egress about the address that it wants, if it was not told so before.
-fn allocation(egress: &Egress, write: &EgressWrite) -> Option<&'static str> {
-    let EgressWrite::Status { conditions, .. } = write else {
-        return None;
-    };
-    let told = conditions
-        .iter()
-        .find(|told| told.kind == Type::IpAllocated)?;
-    let mut before = egress.status.iter().flat_map(|status| &status.conditions);
-    let is_known = before
-        .any(|before| before.type_ == Type::IpAllocated.as_str() && before.reason == told.reason);
-    (!is_known).then_some(told.reason)
-}
-
-fn outcome(result: &Result<(), Error>) -> &'static str {
-    match result {
-        Ok(()) => "written",
-        Err(failure) => failure.category(),
-    }
-}
-
-fn egress_write(write: &EgressWrite) -> &'static str {
-    match write {
-        EgressWrite::Own { .. } => "egress_own",
-        EgressWrite::Release => "egress_release",
-        EgressWrite::Status { .. } => "egress_status",
-        EgressWrite::ClearHolder { .. } => "egress_clear_holder",
-    }
-}
-
-fn pool_write(write: &PoolWrite) -> &'static str {
-    match write {
-        PoolWrite::Guard => "pool_guard",
-        PoolWrite::Release => "pool_release",
-        PoolWrite::Status { .. } => "pool_status",
     }
 }
 
