@@ -76,6 +76,11 @@ impl Moves {
         }
     }
 
+    /// A node's agent has not reported, as far as is known.
+    pub(super) fn reports_no_more(&mut self, node: &NodeName) {
+        self.reported.remove(node);
+    }
+
     /// Nodes that have been stable for long enough.
     fn due(&self) -> impl Iterator<Item = &NodeName> {
         let is_due = |since: u64| self.now_s.saturating_sub(since) >= STABLE_S;

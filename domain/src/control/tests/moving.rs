@@ -126,6 +126,23 @@ fn a_node_that_has_come_gets_its_share_once_it_was_stable() {
     }
 }
 
+#[test]
+fn nothing_moves_to_a_node_whose_report_is_deleted_before_its_agent_reports_anew() {
+    let mut cluster = all_on("node-1", 2, 60);
+    cluster.at(1);
+    cluster.edit_node("node-2", |node| node.is_cordoned = true);
+    cluster.control.apply(Fact::ReportGone("node-2".into()));
+    cluster.edit_node("node-2", |node| node.is_cordoned = false);
+    cluster.at(100);
+    assert_eq!(cluster.follow(), (0, 0));
+    cluster.control.apply(Fact::NodeFitness {
+        node: "node-2".into(),
+        is_fit: true,
+    });
+    cluster.at(100 + STABLE_S);
+    assert!(cluster.follow().0 > 0);
+}
+
 /// Others have taken all that a node held when it lost its power.
 #[test]
 fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
