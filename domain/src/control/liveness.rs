@@ -70,6 +70,12 @@ pub(super) struct Agents {
 }
 
 impl Agents {
+    /// No verdict any more: whoever has come back meanwhile has not come just now. What agents have told stays.
+    pub(super) fn reopen(&mut self) {
+        self.gone.clear();
+        self.returned.clear();
+    }
+
     fn set_missed(&mut self, by: &NodeName, nodes: &BTreeSet<NodeName>) {
         self.missed_by.retain(|node, missed_by| {
             if !nodes.contains(node) {

@@ -213,6 +213,23 @@ fn a_new_leader_knows_which_agents_have_reported() {
 }
 
 #[test]
+fn a_leader_that_leads_again_moves_nothing_to_a_node_that_came_back_while_another_led() {
+    let mut cluster = all_on("node-1", 3, 60);
+    for node in cluster.others("") {
+        cluster.pulse(&node, Pulse::Beats);
+    }
+    let others = cluster.others("node-2");
+    cluster.missed(&others, &["node-2"]);
+    cluster.at(100);
+    cluster.control.apply(Fact::Superseded);
+    cluster.missed(&others, &[]);
+    cluster.control.apply(Fact::Synced);
+    cluster.at(200);
+    cluster.at(200 + STABLE_S);
+    assert_eq!(cluster.follow(), (0, 0));
+}
+
+#[test]
 fn a_single_address_does_not_follow_a_node_that_comes_back() {
     for number in 1..=3 {
         let mut cluster = all_on("node-1", 3, 1);
