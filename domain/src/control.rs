@@ -29,7 +29,7 @@ use std::net::IpAddr;
 pub use self::census::{Census, Counts, State};
 pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
-pub use self::liveness::Pulse;
+pub use self::liveness::{Pulse, is_lost};
 
 use self::liveness::Agents;
 use self::overlapped::Overlapped;

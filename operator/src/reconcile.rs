@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Type;
-use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite};
+use egret_domain::control::{Control, EgressWrite, Fact, Object, PoolWrite, is_lost};
 use egret_domain::name::{EgressName, PoolName};
 use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
@@ -221,7 +221,9 @@ impl Reconciler {
                     catching_up.see(&name, &egress.metadata);
                 }
                 let before = self.egresses.insert(name, egress.clone());
-                if let Some(change) = before.and_then(|before| holder_change(&before, &egress)) {
+                if matches!(self.duty, Duty::Lead)
+                    && let Some(change) = before.and_then(|before| holder_change(&before, &egress))
+                {
                     self.metrics.count_holder_change(change);
                 }
                 self.control.apply(fact);
@@ -424,7 +426,7 @@ fn tell(egress: &Egress, write: &EgressWrite) {
     }
 }
 
-/// What happened to the node that holds the Egress's IP, where something did.
+/// What happened to the node that holds the Egress's IP, where an agent has written that something did.
 fn holder_change(before: &Egress, now: &Egress) -> Option<&'static str> {
     let holder = |egress: &Egress| {
         let node = egress.status.as_ref()?.egress_node.clone()?;
@@ -432,10 +434,17 @@ fn holder_change(before: &Egress, now: &Egress) -> Option<&'static str> {
     };
     match (holder(before), holder(now)) {
         (None, Some(_)) => Some("taken"),
-        (Some(_), None) => Some("left"),
+        (Some(_), None) if !is_cleared(now) => Some("left"),
         (Some(before), Some(now)) if before != now => Some("moved"),
         _ => None,
     }
+}
+
+/// Whether the operator itself has said that nobody holds the IP.
+fn is_cleared(egress: &Egress) -> bool {
+    let mut conditions = egress.status.iter().flat_map(|status| &status.conditions);
+    let assigned = conditions.find(|said| said.type_ == Type::IpAssigned.as_str());
+    assigned.is_some_and(|said| is_lost(&said.reason))
 }
 
 /// What this write tells the Egress about the address that it wants, if it was not told so before.
