@@ -222,7 +222,9 @@ impl Cluster {
 
     fn all_agents_act(&mut self) {
         let names: Vec<_> = self.world.egresses.keys().cloned().collect();
-        names.iter().for_each(|name| self.agents_act(name.as_str()));
+        for name in names {
+            self.agents_act(name.as_str());
+        }
     }
 
     fn lead_again(&mut self) {
