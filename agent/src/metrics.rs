@@ -87,7 +87,7 @@ impl Metrics {
     fn register_node(&self, registry: &mut Registry) {
         registry.register(
             "ready",
-            "Whether the node can be a gateway: 1, or 0 when a check has failed",
+            "Whether all is well on the node: 1, or 0 when a check has failed",
             self.ready.clone(),
         );
         registry.register(
@@ -142,10 +142,10 @@ impl Metrics {
     }
 
     /// Shows what this node does, and whether all is well.
-    pub(crate) fn show_node(&self, pods: usize, held: usize, is_ready: bool) {
+    pub(crate) fn show_node(&self, pods: usize, held: usize, is_well: bool) {
         self.pods.set(number(pods));
         self.held.set(number(held));
-        self.ready.set(i64::from(is_ready));
+        self.ready.set(i64::from(is_well));
     }
 
     /// Shows how many agents answer.

@@ -103,7 +103,7 @@ impl NodeReport {
     }
 
     pub(crate) fn show(&self, metrics: &Metrics) {
-        metrics.show_node(self.pods, self.held.len(), self.is_ready());
+        metrics.show_node(self.pods, self.held.len(), self.failed.is_none());
     }
 }
 

@@ -17,8 +17,6 @@ use crate::kernel::settings::Settings;
 
 /// The namespace that Egret lives in.
 const NAMESPACE: &str = "egret-system";
-/// With the question and the end of the tasks before it, within what the `DaemonSet` gives the Pod.
-const LIMIT: Duration = Duration::from_secs(8);
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Asked to stop, when nothing else changes the kernel any more: cleans up if Egret is being uninstalled.
@@ -28,7 +26,7 @@ pub async fn leave(client: Client, settings: Settings, node: IpAddr) {
     }
     info!("Egret is being uninstalled: removing everything from this node");
     let cleaned = match Linux::new(settings, node) {
-        Ok(mut kernel) => timeout(LIMIT, clean(&mut kernel)).await.is_ok(),
+        Ok(mut kernel) => timeout(home::CLEANING, clean(&mut kernel)).await.is_ok(),
         Err(error) => {
             warn!(error = describe(&error), "cannot clean up");
             false

@@ -29,7 +29,7 @@ use std::net::IpAddr;
 pub use self::census::{Census, Counts, State};
 pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
-pub use self::liveness::Pulse;
+pub use self::liveness::{Pulse, is_lost};
 
 use self::liveness::Agents;
 use self::overlapped::Overlapped;
@@ -129,6 +129,7 @@ impl Control {
             Fact::Node(node) => self.node_is(*node),
             Fact::NodeGone(name) => self.node_gone(&name),
             Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
+            Fact::ReportGone(node) => self.report_gone(&node),
             Fact::Pulse { node, pulse } => self.pulse_is(node, pulse),
             Fact::Missed { by, nodes } => self.missed_are(&by, &nodes),
             Fact::Overlapped { node, egresses } => self.overlapped_are(&node, egresses),
@@ -286,9 +287,19 @@ impl Control {
         self.node_changed(name, before.as_ref());
     }
 
+    fn report_gone(&mut self, name: &NodeName) {
+        self.places.moves.reports_no_more(name);
+        self.fitness_changed(name.clone(), true);
+        self.overlapped_are(name, BTreeSet::new());
+    }
+
     fn node_fitness_is(&mut self, name: NodeName, is_fit: bool) {
-        let node = self.nodes.get(&name).cloned();
         self.places.moves.has_reported(&name);
+        self.fitness_changed(name, is_fit);
+    }
+
+    fn fitness_changed(&mut self, name: NodeName, is_fit: bool) {
+        let node = self.nodes.get(&name).cloned();
         if is_fit {
             self.unfit.remove(&name);
         } else {

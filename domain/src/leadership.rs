@@ -259,7 +259,8 @@ impl Election {
         Some((at.max(self.not_before), due))
     }
 
-    /// For how long a Lease that another may hold counts. One that is gone may have been held when it went.
+    /// For how long a Lease that another may hold counts. One that is gone may have been held when it went: its holder may
+    /// not know that yet and leads until its last renewal is old. That only one can make it anew does not change this.
     fn counts(&self, lease: Option<&Lease>) -> Duration {
         let Some(Lease { record, .. }) = lease else {
             return self.times.lease;

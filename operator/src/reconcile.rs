@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_domain::control::{Control, EgressFact, Fact, Object};
+use egret_domain::condition::Type;
+use egret_domain::control::{Control, EgressFact, Fact, Object, is_lost};
 use egret_domain::name::{EgressName, NodeName, PoolName};
 use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
@@ -238,14 +239,13 @@ impl Reconciler {
             holder: fact.status.node.clone(),
             object: Arc::new(object),
         };
-        let change = self
-            .egresses
-            .get(&fact.name)
-            .and_then(|before| holder_change(before.holder.as_ref(), now.holder.as_ref()));
-        if let Some(change) = change {
+        let before = self.egresses.insert(fact.name.clone(), now);
+        if matches!(self.duty, Duty::Lead)
+            && let Some(change) =
+                before.and_then(|before| holder_change(before.holder.as_ref(), fact))
+        {
             self.metrics.count_holder_change(change);
         }
-        self.egresses.insert(fact.name.clone(), now);
     }
 
     fn forget_gone(&mut self, fact: &Fact) {
@@ -396,14 +396,21 @@ fn report(object: &Object, failure: &Error, failures: u32) {
     }
 }
 
-/// What happened to the node that holds the Egress's IP, where something did.
-fn holder_change(before: Option<&NodeName>, now: Option<&NodeName>) -> Option<&'static str> {
-    match (before, now) {
+/// What happened to the node that holds the Egress's IP, where an agent has written that something did.
+fn holder_change(before: Option<&NodeName>, now: &EgressFact) -> Option<&'static str> {
+    match (before, &now.status.node) {
         (None, Some(_)) => Some("taken"),
-        (Some(_), None) => Some("left"),
+        (Some(_), None) if !is_cleared(now) => Some("left"),
         (Some(before), Some(now)) if before != now => Some("moved"),
         _ => None,
     }
+}
+
+/// Whether the operator itself has said that nobody holds the IP.
+fn is_cleared(egress: &EgressFact) -> bool {
+    let mut conditions = egress.status.conditions.iter();
+    let assigned = conditions.find(|said| said.kind == Type::IpAssigned);
+    assigned.is_some_and(|said| is_lost(&said.reason))
 }
 
 #[cfg(test)]

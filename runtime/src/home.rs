@@ -11,11 +11,17 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::describe;
+use crate::process::GRACE;
 
 /// A process that is only to be started again does not wait longer than this for an API server that does not answer.
 const LIMIT: Duration = Duration::from_secs(3);
 /// No single try takes longer.
 const TRY_LIMIT: Duration = Duration::from_secs(1);
+/// What a process may take to remove everything from its node, once it knows that this is the end of Egret.
+pub const CLEANING: Duration = Duration::from_secs(8);
+/// The longest that such a process lives after SIGTERM: its tasks end, it asks, and cleans up.
+pub const LONGEST_END: Duration =
+    Duration::from_secs(GRACE.as_secs() + LIMIT.as_secs() + CLEANING.as_secs());
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// Whether this namespace is being deleted.

@@ -27,7 +27,7 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The kubelet keeps no more of them than this.
 const TERMINATION_LOG_BYTES: usize = 4096;
 /// The time that tasks have to stop.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The work is waiting for the API server and the kernel: more threads would only take memory on every node.
 const THREADS: usize = 2;
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use egret_crds::keyring::Key;
+use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::stored::Stored;
@@ -166,4 +167,18 @@ fn of_nodes_without_number_that_do_not_answer_only_so_many_are_reported() {
         wanted["status"]["peersDown"].as_array().unwrap().len(),
         MOST_DOWN
     );
+}
+
+#[test]
+fn where_egress_is_off_all_is_well_unless_something_failed() {
+    let shown = |report: &NodeReport| {
+        let mut registry = Registry::default();
+        report.show(&Metrics::registered(&mut registry));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text.contains("egret_agent_ready 1")
+    };
+    assert!(shown(&NodeReport::off(true, None)));
+    let failed = Some(("nft", "install nft".to_owned()));
+    assert!(!shown(&NodeReport::off(false, failed)));
 }

@@ -16,6 +16,7 @@ impl Control {
         self.addresses = Addresses::default();
         let moves = self.places.moves.forgotten();
         self.places = Places::of(self.nodes.keys(), moves);
+        self.agents.reopen();
         self.waiting = Groups::default();
         self.pools.mark_all_free();
         for entry in self.egresses.values_mut() {

@@ -29,13 +29,15 @@ pub enum Fact {
     Node(Box<Node>),
     /// A node is gone.
     NodeGone(NodeName),
-    /// A node's agent reports whether the node can be a gateway; without a report it can.
+    /// A node's agent reports whether the node can be a gateway.
     NodeFitness {
         /// The node.
         node: NodeName,
         /// Whether it can.
         is_fit: bool,
     },
+    /// There is no report of a node's agent, or none any more: the node can be a gateway, but nothing moves there.
+    ReportGone(NodeName),
     /// An agent gives signs of life, has ceased to, or (`None`) has never given any.
     Pulse {
         /// Its node.

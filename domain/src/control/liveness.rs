@@ -32,6 +32,11 @@ pub(super) enum Gone {
 }
 
 impl Gone {
+    fn reasons() -> impl Iterator<Item = &'static str> {
+        let all = [Self::Deleted, Self::Unreachable, Self::Silent];
+        all.into_iter().map(Self::reason)
+    }
+
     /// One word for the condition's reason.
     fn reason(self) -> &'static str {
         match self {
@@ -70,6 +75,12 @@ pub(super) struct Agents {
 }
 
 impl Agents {
+    /// No verdict any more: whoever has come back meanwhile has not come just now. What agents have told stays.
+    pub(super) fn reopen(&mut self) {
+        self.gone.clear();
+        self.returned.clear();
+    }
+
     fn set_missed(&mut self, by: &NodeName, nodes: &BTreeSet<NodeName>) {
         self.missed_by.retain(|node, missed_by| {
             if !nodes.contains(node) {
@@ -177,9 +188,12 @@ pub(super) fn lose(fact: &EgressFact, node: &NodeName, gone: Gone) -> Condition 
 pub(super) fn lost(fact: &EgressFact) -> Option<(&'static str, String)> {
     let said = fact.status.condition(Type::IpAssigned)?;
     let is_current = !said.is_true && said.observed_generation == fact.generation;
-    [Gone::Deleted, Gone::Unreachable, Gone::Silent]
-        .into_iter()
-        .map(Gone::reason)
+    Gone::reasons()
         .find(|reason| is_current && *reason == said.reason)
         .map(|reason| (reason, said.message.clone()))
+}
+
+/// Whether this reason of `IPAssigned` is the operator's word for a holder that is gone.
+pub fn is_lost(reason: &str) -> bool {
+    Gone::reasons().any(|known| known == reason)
 }

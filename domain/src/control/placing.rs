@@ -327,7 +327,10 @@ impl Control {
         let Some(place) = entry.place.as_ref().and_then(|place| self.nodes.get(place)) else {
             return Vec::new();
         };
+        // Who has let go may take it back, should the others be away.
+        let holder = entry.fact.status.node.as_ref();
         let left = self.places.moves.left_by(&entry.fact.name);
+        let left = left.filter(|left| holder == Some(*left));
         let others = self.with_room(selector);
         let others = others.filter(|node| left != Some(&node.name));
         let nodes = placement::candidates(&grant.pool, grant.ip, Some(place), others);

@@ -93,6 +93,7 @@ fn node(name: &str) -> Node {
 struct Cluster {
     world: World,
     control: Control,
+    now_s: u64,
 }
 
 impl Cluster {
@@ -106,7 +107,11 @@ impl Cluster {
         world.pools.insert(prod.name.clone(), prod);
         let mut control = world.started();
         world.settle(&mut control);
-        Self { world, control }
+        Self {
+            world,
+            control,
+            now_s: 0,
+        }
     }
 
     /// Somebody makes these, and the operator sees them together.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use egret_crds::settings::Settings;
+use egret_runtime::home::LONGEST_END;
 use serde_json::{Value, json};
 
 /// The name of the `DaemonSet`, of the `ConfigMap` that it mounts, and of the `ServiceAccount` that it runs as.
@@ -16,8 +17,11 @@ pub const GOSSIP: &str = "egret-gossip";
 
 /// On the Pods' template: what tells the settings that they run with. A change rolls out by itself.
 const DIGEST: &str = "egret.dev/configuration";
-/// An agent stops within this time; see `runtime::process`.
-const GRACE_S: i64 = 15;
+/// An agent stops within this time, also at an uninstall.
+pub(crate) const GRACE_S: u64 = 24;
+/// For the start of the end, and for a node that is busy.
+const RESERVE_S: u64 = 3;
+const _: () = assert!(GRACE_S >= LONGEST_END.as_secs() + RESERVE_S);
 const ADMIN_PORT: u16 = 6090;
 
 /// How many agents may be away at the same time while a change rolls out: a number, or a share of all.

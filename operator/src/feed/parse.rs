@@ -78,12 +78,15 @@ pub(super) fn pool(object: &ExternalIPPool) -> PoolFact {
     }
 }
 
-/// What an agent reports of its node; a node without a report can be a gateway, and nothing is overlapped there.
+/// What an agent reports of its node, if it reports anything.
 pub(super) fn report(node: &str, report: Option<&EgressNodeStatus>) -> Vec<Fact> {
-    let mut conditions = report.into_iter().flat_map(|report| &report.conditions);
+    let Some(report) = report else {
+        return vec![Fact::ReportGone(node.into())];
+    };
+    let mut conditions = report.conditions.iter();
     let is_unfit =
         conditions.any(|condition| condition.type_ == "Ready" && condition.status == "False");
-    let overlapped = report.into_iter().flat_map(|report| &report.overlapped);
+    let overlapped = report.overlapped.iter();
     vec![
         Fact::NodeFitness {
             node: node.into(),

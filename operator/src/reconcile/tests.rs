@@ -269,6 +269,33 @@ async fn what_becomes_of_an_egress_is_counted_without_its_name() {
     }
 }
 
+/// So the sum over all replicas is the number of changes.
+#[tokio::test(start_paused = true)]
+async fn who_only_follows_counts_no_change_of_a_holder() {
+    let (following, _) = Api::following();
+    let mut api = fill(following, &["a"]).await;
+    let hold = |egress: &mut Value| egress["status"]["egressNode"] = json!("node-1");
+    api.edit("egresses", "a", hold).await;
+    api.serve_all(LONG).await;
+    let text = api.metrics();
+    assert!(!text.contains("holder_changes_total{"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_the_operator_clears_has_not_left_by_itself() {
+    let mut api = seen(&["a"]).await;
+    api.serve_all(LONG).await;
+    api.edit("egresses", "a", |egress| {
+        egress["status"]["egressNode"] = json!("node-9");
+    })
+    .await;
+    api.serve_all(LONG).await;
+    let status = &api.object("egresses", "a")["status"];
+    assert!(status["egressNode"].is_null(), "{status}");
+    let text = api.metrics();
+    assert!(!text.contains(r#"change="left""#), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_operator_without_work_is_alive() {
     let mut api = seen(&[]).await;

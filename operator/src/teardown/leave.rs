@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::{FINALIZER, guarded, plan};
+use crate::agents::daemon_set::GRACE_S;
 use crate::certificate::registration::NAMESPACE;
 use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
 
@@ -29,6 +30,9 @@ use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
 const LIMIT: Duration = Duration::from_secs(45);
 /// Agents that have not ended by then are not waited for.
 const AGENTS_LIMIT: Duration = Duration::from_secs(30);
+// Those of nodes without power have been found by then.
+const _: () = assert!(AGENTS_LIMIT.as_secs() > GRACE_S + plan::SILENCE.as_secs());
+const _: () = assert!(LIMIT.as_secs() > AGENTS_LIMIT.as_secs());
 const EVERY: Duration = Duration::from_secs(1);
 /// Objects that are changed at the same time.
 const AT_ONCE: usize = 16;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::FINALIZER;
 
 /// Beyond the time that a Pod is given for its end: a kubelet that works says within it that the Pod has ended.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// The finalizers that a guarded object should have, if they are others than it has. One that somebody deletes while its
 /// namespace stays is let go: it goes as it would have without Egret.

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Cluster {
-    fn pulse(&mut self, node: &str, pulse: Pulse) {
+    pub(super) fn pulse(&mut self, node: &str, pulse: Pulse) {
         self.tell_of_agents([Fact::Pulse {
             node: node.into(),
             pulse: Some(pulse),
@@ -11,7 +11,7 @@ impl Cluster {
     }
 
     /// The agents of some nodes have not heard of others for longer than a lease.
-    fn missed(&mut self, by: &[String], nodes: &[&str]) {
+    pub(super) fn missed(&mut self, by: &[String], nodes: &[&str]) {
         let nodes: BTreeSet<NodeName> = nodes.iter().map(|node| (*node).into()).collect();
         self.tell_of_agents(by.iter().map(|by| Fact::Missed {
             by: by.as_str().into(),
@@ -30,7 +30,7 @@ impl Cluster {
     }
 
     /// The nodes but for this one.
-    fn others(&self, node: &str) -> Vec<String> {
+    pub(super) fn others(&self, node: &str) -> Vec<String> {
         let names = self.world.nodes.keys().map(ToString::to_string);
         names.filter(|name| name != node).collect()
     }

@@ -31,7 +31,7 @@ fn all_on(node: &str, nodes: usize, egresses: u8) -> Cluster {
 
 impl Cluster {
     /// The Egresses whose list leaves their holder out.
-    fn moving(&self) -> Vec<String> {
+    pub(super) fn moving(&self) -> Vec<String> {
         let egresses = self.world.egresses.values();
         let moving = egresses.filter(|egress| {
             let node = egress.status.node.as_ref();
@@ -47,7 +47,7 @@ impl Cluster {
             .count()
     }
 
-    fn at(&mut self, now_s: u64) {
+    pub(super) fn at(&mut self, now_s: u64) {
         self.control.apply(Fact::Time(now_s));
         self.world.settle(&mut self.control);
     }
@@ -126,6 +126,35 @@ fn a_node_that_has_come_gets_its_share_once_it_was_stable() {
     }
 }
 
+#[test]
+fn nothing_moves_to_a_node_whose_report_is_deleted_before_its_agent_reports_anew() {
+    let mut cluster = all_on("node-1", 2, 60);
+    cluster.at(1);
+    cluster.edit_node("node-2", |node| node.is_cordoned = true);
+    cluster.control.apply(Fact::ReportGone("node-2".into()));
+    cluster.edit_node("node-2", |node| node.is_cordoned = false);
+    cluster.at(100);
+    assert_eq!(cluster.follow(), (0, 0));
+    cluster.control.apply(Fact::NodeFitness {
+        node: "node-2".into(),
+        is_fit: true,
+    });
+    cluster.at(100 + STABLE_S);
+    assert!(cluster.follow().0 > 0);
+}
+
+#[test]
+fn who_has_let_go_may_take_it_back_should_the_node_that_it_went_to_be_away() {
+    let mut cluster = all_on("node-1", 2, 60);
+    cluster.edit_node("node-2", |node| node.is_cordoned = true);
+    cluster.edit_node("node-2", |node| node.is_cordoned = false);
+    cluster.at(100);
+    let name = cluster.moving()[0].clone();
+    assert_eq!(cluster.candidates(&name), ["node-2"]);
+    cluster.edit(&name, let_go);
+    assert_eq!(cluster.candidates(&name), ["node-2", "node-1"]);
+}
+
 /// Others have taken all that a node held when it lost its power.
 #[test]
 fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
@@ -193,6 +222,23 @@ fn a_new_leader_knows_which_agents_have_reported() {
     cluster.edit_node("node-2", |node| node.is_cordoned = false);
     cluster.at(10 + STABLE_S);
     assert!(cluster.follow().0 > 0);
+}
+
+#[test]
+fn a_leader_that_leads_again_moves_nothing_to_a_node_that_came_back_while_another_led() {
+    let mut cluster = all_on("node-1", 3, 60);
+    for node in cluster.others("") {
+        cluster.pulse(&node, Pulse::Beats);
+    }
+    let others = cluster.others("node-2");
+    cluster.missed(&others, &["node-2"]);
+    cluster.at(100);
+    cluster.control.apply(Fact::Superseded);
+    cluster.missed(&others, &[]);
+    cluster.control.apply(Fact::Synced);
+    cluster.at(200);
+    cluster.at(200 + STABLE_S);
+    assert_eq!(cluster.follow(), (0, 0));
 }
 
 #[test]

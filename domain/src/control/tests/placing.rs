@@ -65,6 +65,18 @@ fn a_node_whose_agent_reports_that_it_cannot_be_a_gateway_is_no_candidate() {
 }
 
 #[test]
+fn a_node_whose_bad_report_is_deleted_can_be_a_gateway() {
+    let mut cluster = Cluster::new(1).with([egress("a", 1)]);
+    cluster.configure(Fact::NodeFitness {
+        node: "node-1".into(),
+        is_fit: false,
+    });
+    assert_eq!(cluster.candidates("a"), [""; 0]);
+    cluster.configure(Fact::ReportGone("node-1".into()));
+    assert_eq!(cluster.candidates("a"), ["node-1"]);
+}
+
+#[test]
 fn nobody_is_placed_on_a_node_beyond_its_limit_and_the_oldest_are_placed_first() {
     let mut cluster = Cluster::new(2);
     for name in ["node-1", "node-2"] {

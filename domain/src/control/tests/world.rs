@@ -16,6 +16,11 @@ pub(super) struct World {
     pub(super) egresses: BTreeMap<EgressName, EgressFact>,
     pub(super) pools: BTreeMap<PoolName, PoolFact>,
     pub(super) nodes: BTreeMap<NodeName, Node>,
+    /// What agents report of their nodes: whether these can be gateways.
+    pub(super) reports: BTreeMap<NodeName, bool>,
+    pub(super) pulses: BTreeMap<NodeName, Pulse>,
+    /// By agent, the nodes that it has not heard of for longer than a lease.
+    pub(super) missed: BTreeMap<NodeName, BTreeSet<NodeName>>,
 }
 
 impl World {
@@ -36,7 +41,39 @@ impl World {
             .values()
             .cloned()
             .map(|node| Fact::Node(Box::new(node)));
-        egresses.chain(pools).chain(nodes).collect()
+        let reports = self.reports.keys().map(|node| self.report_of(node));
+        let pulses = self.pulses.keys().map(|node| self.pulse_of(node));
+        let missed = self.missed.keys().map(|by| self.missed_by(by));
+        let agents = reports.chain(pulses).chain(missed);
+        egresses.chain(pools).chain(nodes).chain(agents).collect()
+    }
+
+    pub(super) fn report_of(&self, node: &NodeName) -> Fact {
+        let node = node.clone();
+        match self.reports.get(&node) {
+            Some(&is_fit) => Fact::NodeFitness { node, is_fit },
+            None => Fact::ReportGone(node),
+        }
+    }
+
+    pub(super) fn pulse_of(&self, node: &NodeName) -> Fact {
+        Fact::Pulse {
+            node: node.clone(),
+            pulse: self.pulses.get(node).copied(),
+        }
+    }
+
+    pub(super) fn missed_by(&self, by: &NodeName) -> Fact {
+        Fact::Missed {
+            by: by.clone(),
+            nodes: self.missed.get(by).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether somebody has lost sight of a node: it may be without power.
+    fn is_away(&self, node: &NodeName) -> bool {
+        let is_silent = self.pulses.get(node) == Some(&Pulse::Silent);
+        is_silent || self.missed.values().any(|nodes| nodes.contains(node))
     }
 
     /// An operator that has just started and seen everything.
@@ -140,14 +177,28 @@ impl World {
     }
 
     /// What the agents do for one Egress: its holder leaves it where it may not hold it, else the first candidate takes
-    /// it.
-    pub(super) fn agents_act(&mut self, egress: &EgressName) {
-        let Some(egress) = self.egresses.get_mut(egress) else {
+    /// it. A node that somebody has lost sight of does nothing.
+    pub(super) fn agents_act(&mut self, name: &EgressName) {
+        let Some(egress) = self.egresses.get(name) else {
             return;
         };
-        let may_hold = |node: &NodeName| egress.status.candidates.contains(node);
-        let stays = egress.status.node.clone().filter(may_hold);
-        let next = stays.or_else(|| egress.status.candidates.first().cloned());
+        let EgressStatus {
+            node: holder,
+            candidates,
+            ..
+        } = &egress.status;
+        let there: Vec<_> = candidates
+            .iter()
+            .filter(|node| !self.is_away(node))
+            .cloned()
+            .collect();
+        let is_holder_there = holder.as_ref().is_none_or(|node| !self.is_away(node));
+        let stays = holder.clone().filter(|node| there.contains(node));
+        let next = stays.or_else(|| there.first().cloned());
+        if next.is_none() && !is_holder_there {
+            return;
+        }
+        let egress = self.egress(name.as_str());
         match (next, egress.ip) {
             (Some(node), Some(ip)) if !egress.deleting => take(egress, node, ip),
             _ => let_go(egress),

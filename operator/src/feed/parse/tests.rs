@@ -86,3 +86,8 @@ fn a_node_is_fit_unless_its_agent_reports_otherwise() {
     assert!(report(&[]) && report(&[("Ready", "True")]));
     assert!(!report(&[("Ready", "False")]));
 }
+
+#[test]
+fn a_node_without_a_report_has_not_reported() {
+    assert_eq!(report("n", None), [Fact::ReportGone("n".into())]);
+}
