@@ -1,6 +1,6 @@
 //! The keys that the two documents may have.
 //!
-//! Owns their names, up to Antrea 2.4 and including those that it has given up. Never a value. What lies below a key that
+//! Owns their names, up to Antrea 2.6 and including those that it has given up. Never a value. What lies below a key that
 //! does not concern Egret is not looked at.
 
 use super::{AGENT, CONTROLLER};
@@ -135,12 +135,14 @@ const AGENT_KEYS: &[Key] = &[
     ignored("agentRole"),
     ignored("auditLogging"),
     ignored("hostNetworkAcceleration"),
+    ignored("hostNetworkMode"),
 ];
 
 const EGRESS: &[Key] = &[
     key("exceptCIDRs", Known::ExceptCidrs),
     key("maxEgressIPsPerNode", Known::MaxEgressIps),
     key("snatFullyRandomPorts", Known::RandomPorts),
+    ignored("uniqueMACForSubInterfaces"),
 ];
 
 const GATES: &[Key] = &[
@@ -158,19 +160,20 @@ const GATES: &[Key] = &[
     ignored("EndpointSlice"),
     ignored("ExternalNode"),
     ignored("FlowExporter"),
-    ignored("HostNetworkNFTables"),
     ignored("IPsecCertAuth"),
     ignored("L7FlowExporter"),
     ignored("L7NetworkPolicy"),
     ignored("LoadBalancerModeDSR"),
     ignored("Multicast"),
     ignored("Multicluster"),
+    ignored("NFTablesHostNetworkMode"),
     ignored("NetworkPolicyStats"),
     ignored("NodeIPAM"),
     ignored("NodeLatencyMonitor"),
     ignored("NodeNetworkPolicy"),
     ignored("NodePortLocal"),
     ignored("PacketCapture"),
+    ignored("PreferSameTrafficDistribution"),
     ignored("SecondaryNetwork"),
     ignored("ServiceExternalIP"),
     ignored("ServiceTrafficDistribution"),
@@ -178,5 +181,4 @@ const GATES: &[Key] = &[
     ignored("TopologyAwareHints"),
     ignored("Traceflow"),
     ignored("TrafficControl"),
-    ignored("WindowsHostNetwork"),
 ];

@@ -221,6 +221,25 @@ fn what_only_concerns_antrea_is_accepted_as_it_is_and_listed() {
     assert_eq!(ignored, expected.into());
 }
 
+/// Those that came with Antrea 2.5 and 2.6.
+#[test]
+fn keys_of_antreas_newest_releases_are_accepted() {
+    let text = "featureGates: {NFTablesHostNetworkMode: true, PreferSameTrafficDistribution: true}\n\
+                egress: {uniqueMACForSubInterfaces: true}\n\
+                hostNetworkMode: nftables\nhostNetworkAcceleration: {enable: true}\n";
+    let reading = read(&documents("", text)).unwrap();
+    assert_eq!(reading.settings, Settings::default());
+    assert_eq!(reading.ignored.len(), 5);
+}
+
+/// The last is one of the kubelet.
+#[test]
+fn gates_that_antrea_never_had_are_refused() {
+    for gate in ["HostNetworkNFTables", "WindowsHostNetwork"] {
+        assert!(read(&documents("", &format!("featureGates: {{{gate}: true}}"))).is_err());
+    }
+}
+
 #[test]
 fn a_key_in_the_wrong_document_is_sent_to_the_right_one() {
     let problems = read(&documents("egress: {exceptCIDRs: []}", "")).unwrap_err();

@@ -37,20 +37,18 @@ fn objects(lab: &Lab) -> Result<Vec<String>> {
     let kinds = "customresourcedefinitions,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,\
                  validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,namespaces";
     let all = lab.kubectl(&["get", kinds, "-o", "name"])?;
-    let in_kube_system = lab.kubectl(&[
-        "get",
-        "roles,rolebindings",
-        "-n",
-        "kube-system",
-        "-o",
-        "name",
-    ])?;
+    let roles = ["kube-system", "default"].map(|namespace| {
+        lab.kubectl(&["get", "roles,rolebindings", "-n", namespace, "-o", "name"])
+    });
+    let [in_kube_system, in_default] = roles;
+    let (in_kube_system, in_default) = (in_kube_system?, in_default?);
     let ours = |line: &&str| {
         ["egret", "crd.antrea.io"]
             .iter()
             .any(|part| line.contains(part))
     };
     let lines = all.lines().chain(in_kube_system.lines());
+    let lines = lines.chain(in_default.lines());
     Ok(lines.filter(ours).map(str::to_owned).collect())
 }
 
