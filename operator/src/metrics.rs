@@ -103,7 +103,7 @@ impl Metrics {
         metrics.register_webhook(registry);
         registry.register(
             "configuration_valid",
-            "Whether the configuration is understood: 1, or 0 where what was in force before it stays so",
+            "Whether the configuration is understood: 1, or 0 where what was in force before it, if anything, stays so",
             metrics.configured.clone(),
         );
         metrics

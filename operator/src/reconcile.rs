@@ -3,7 +3,8 @@
 //! Owns the order of work: what has arrived is noted first, then decided on at once, then written, one write at a time
 //! per object and a few objects at once. A write that fails is decided on anew after a while, longer each time, and
 //! hinders no other object. What is written is always decided on at that moment. A replica that does not lead only notes
-//! what arrives; when its turn comes it sees first what the former leader has written. Never decides by itself.
+//! what arrives; when its turn comes it sees first what the former leader has written, and that settings are in force. Never
+//! decides by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub struct Reconciler {
     egresses: BTreeMap<EgressName, Arc<Egress>>,
     pools: BTreeMap<PoolName, Arc<ExternalIPPool>>,
     awaited: BTreeSet<Source>,
+    /// Whether settings are in force: without them nothing is decided.
+    is_configured: bool,
     seen: Option<Seen>,
     lead: Lead,
     duty: Duty,
@@ -113,6 +116,7 @@ impl Reconciler {
             egresses: BTreeMap::new(),
             pools: BTreeMap::new(),
             awaited: Source::all(),
+            is_configured: false,
             seen: Some(seen),
             lead,
             duty: Duty::Follow,
@@ -232,6 +236,7 @@ impl Reconciler {
                 self.control.apply(fact);
             }
             Message::Synced(source) => self.synced(source),
+            Message::Configured => self.is_configured = true,
         }
     }
 
@@ -268,10 +273,11 @@ impl Reconciler {
         }
     }
 
-    /// Begins to decide once it has seen all that there was when it began to lead.
+    /// Begins to decide once it has seen all that there was when it began to lead, and what the settings are.
     fn caught_up(&mut self) {
         if let Duty::CatchUp(catching_up) = &self.duty
             && catching_up.is_done()
+            && self.is_configured
         {
             info!("everything that was written has been seen: deciding");
             self.control.apply(Fact::Synced);

@@ -200,7 +200,7 @@ fn log(now: &Configuration, ignored: &str) {
         error!(
             source,
             problems = all,
-            "the configuration is wrong, and none was in force before: nothing is done until it is mended"
+            "the configuration is wrong, and none was in force before: nothing is decided about Egresses, and no agents are run, until it is mended"
         );
     }
 }

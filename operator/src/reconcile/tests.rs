@@ -23,6 +23,13 @@ async fn seen(egresses: &[&str]) -> Api {
 }
 
 async fn fill(mut api: Api, egresses: &[&str]) -> Api {
+    api.tell(Message::Configured).await;
+    see(&mut api, egresses).await;
+    api
+}
+
+/// The same, but for the settings.
+async fn see(api: &mut Api, egresses: &[&str]) {
     api.tell(node("node-1")).await;
     api.create(
         "externalippools",
@@ -42,12 +49,12 @@ async fn fill(mut api: Api, egresses: &[&str]) -> Api {
     for source in Source::all() {
         api.tell(Message::Synced(source)).await;
     }
-    api
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_and_nobody_is_ready_before_everything_was_seen() {
     let mut api = Api::new();
+    api.tell(Message::Configured).await;
     api.create(
         "egresses",
         "a",
@@ -285,6 +292,20 @@ async fn one_that_does_not_lead_is_ready_and_writes_nothing_until_it_does() {
     assert!(api.readiness.awaited().is_empty());
     able.await.expect("it is able to lead");
     api.lead(true).await;
+    let lines = api.serve_all(LONG).await;
+    assert!(lines.contains(&"egresses/a".to_owned()), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_settings_in_force_a_replica_can_lead_but_decides_nothing_until_there_are_some() {
+    let (mut api, able) = Api::following();
+    see(&mut api, &["a"]).await;
+    able.await.expect("it is able to lead");
+    assert!(api.readiness.awaited().is_empty());
+    api.lead(true).await;
+    assert_eq!(api.serve_all(LONG).await, [""; 0]);
+    assert_eq!(api.heard(), []);
+    api.tell(Message::Configured).await;
     let lines = api.serve_all(LONG).await;
     assert!(lines.contains(&"egresses/a".to_owned()), "{lines:?}");
 }

@@ -158,8 +158,10 @@ async fn a_first_start_with_a_wrong_configuration_waits_until_it_is_mended() {
     api.configure("egres: {}");
     let (configuration, mut operator) = api.operator().await;
     assert_eq!(configuration.borrow().in_force, None);
+    operator.tell().await;
     assert_eq!(operator.settle().await.unwrap(), None);
-    assert_eq!(api.written(), [""; 0]);
+    assert_eq!(api.written(), ["POST events"]);
+    assert_eq!(api.event()["reason"], "InvalidConfig");
     api.configure("");
     api.follow(&operator).await;
     operator.settle().await.unwrap();

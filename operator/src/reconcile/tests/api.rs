@@ -100,6 +100,7 @@ impl Api {
             version: self.version,
             ..Self::new()
         };
+        api.tell(Message::Configured).await;
         api.tell(node("node-1")).await;
         for path in api.objects.keys().cloned().collect::<Vec<_>>() {
             api.tell_of(&path).await;
