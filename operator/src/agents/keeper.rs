@@ -254,7 +254,7 @@ impl<O: Outside> Keeper<O> {
             }
             Step::AskAgents => self.agents = Some(store.agents(now).await?),
             Step::DeleteDaemonSet(behind) => {
-                store.delete_daemon_set().await?;
+                store.delete_daemon_set(stored).await?;
                 info!("Egress is off: agents' DaemonSet deleted");
                 if !behind.is_empty() {
                     warn!(
@@ -263,11 +263,10 @@ impl<O: Outside> Keeper<O> {
                     );
                 }
             }
-            Step::DeleteReports(nodes) => {
-                for node in &nodes {
-                    store.delete_report(node).await?;
-                }
+            Step::DeleteReports(agents) => {
+                // Whatever comes of it, they have to be read anew.
                 self.agents = None;
+                store.delete_reports(agents).await?;
             }
             Step::Rest { .. } => {}
         }

@@ -299,6 +299,51 @@ async fn an_operator_that_was_slower_than_another_reads_again_what_that_has_writ
     assert_eq!(api.keys(), keys);
 }
 
+/// Another operator has written everything since this one has read it.
+#[tokio::test]
+async fn what_another_has_written_since_is_neither_overwritten_nor_deleted() {
+    let (api, mut late) = installed().await;
+    api.report("node-1", &[1], true);
+    let before = late.store.read().await.unwrap();
+    let reports = late.store.agents(api.now()).await.unwrap();
+    for path in [CONFIG_MAP, DAEMON_SET, "egressnodes/node-1"] {
+        api.edit(path, |object| {
+            object["metadata"]["labels"] = json!({"new": "er"});
+        });
+    }
+    let settings = Settings {
+        max_egress_ips_per_node: 7,
+        ..Settings::default()
+    };
+    for step in [
+        Step::WriteConfiguration,
+        Step::WriteDaemonSet,
+        Step::DeleteDaemonSet(Vec::new()),
+        Step::DeleteReports(reports.all),
+    ] {
+        let what = format!("{step:?}");
+        let taken = late.take(api.now(), step, &before, &settings).await;
+        let is_conflict =
+            matches!(&taken, Err(Problem::Api(error)) if error.category() == "conflict");
+        assert!(is_conflict, "{what}: {taken:?}");
+    }
+    for path in [CONFIG_MAP, DAEMON_SET, "egressnodes/node-1"] {
+        assert_eq!(api.object(path)["metadata"]["labels"], json!({"new": "er"}));
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_was_written_anew_is_read_again_before_it_is_deleted() {
+    let (api, mut operator) = installed().await;
+    api.report("node-1", &[1], true);
+    api.configure("featureGates: {Egress: false}");
+    api.follow(&operator).await;
+    operator.agents = Some(operator.store.agents(api.now()).await.unwrap());
+    api.report("node-1", &[1], true);
+    operator.settle().await.unwrap();
+    assert!(api.object("egressnodes/node-1").is_null());
+}
+
 #[test]
 fn an_event_takes_no_more_than_it_can() {
     let problems = Problems::at("k", "ü".repeat(2000)).to_string();

@@ -1,4 +1,4 @@
-use super::super::plan::{ASK_EVERY, Agent};
+use super::super::plan::{ASK_EVERY, Agent, Version};
 use super::*;
 
 const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -21,6 +21,7 @@ fn agents(now: Timestamp, known: &[&[&Key]]) -> Agents {
         keys: keys.iter().map(|key| key.digest()).collect(),
         is_clean: false,
         has_node: true,
+        report: Version::default(),
     });
     Agents {
         asked_at: now,
@@ -131,6 +132,7 @@ impl Cluster {
             keys: ring.digests(),
             is_clean: false,
             has_node: true,
+            report: Version::default(),
         });
         let agents = Agents {
             asked_at: self.now,

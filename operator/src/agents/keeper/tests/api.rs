@@ -232,11 +232,17 @@ impl World {
             self.event = body.clone();
             return (200, body);
         }
+        // What is there is written only by whoever names it as it is.
+        let named = match *method {
+            Method::DELETE => &body["preconditions"],
+            _ => &body["metadata"],
+        };
         let stale = known.as_ref().is_some_and(|known| {
-            let version = &body["metadata"]["resourceVersion"];
-            !version.is_null() && known["metadata"]["resourceVersion"] != *version
+            let meta = &known["metadata"];
+            named["resourceVersion"] != meta["resourceVersion"] || named["uid"] != meta["uid"]
         });
         match *method {
+            Method::DELETE if stale => failure(409, "Conflict"),
             Method::DELETE => {
                 self.objects.remove(path);
                 (200, json!({"kind": "Status", "status": "Success"}))
