@@ -281,16 +281,5 @@ fn spec(record: &Record) -> BTreeMap<&'static str, Value> {
     ])
 }
 
-/// Waits until this replica leads, and lets go by what it is told meanwhile; `false` when nobody tells any more.
-pub async fn leads<T>(lead: &mut Lead, changes: &mut (impl Stream<Item = T> + Unpin)) -> bool {
-    while !*lead.borrow_and_update() {
-        tokio::select! {
-            turned = lead.changed() => if turned.is_err() { return false },
-            told = changes.next() => if told.is_none() { return false },
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests;
