@@ -5,6 +5,7 @@
 //! worth an Event.
 
 use egret_runtime::apply::within_limit;
+use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -62,8 +63,13 @@ impl Events {
 }
 
 /// Writes what is told, for ever, one after the other.
-pub async fn publish(client: Client, mut happenings: mpsc::Receiver<Happening>, metrics: Metrics) {
-    while let Some(happening) = happenings.recv().await {
+pub async fn publish(
+    client: Client,
+    mut happenings: mpsc::Receiver<Happening>,
+    metrics: Metrics,
+    pulse: Pulse,
+) {
+    while let Some(happening) = pulse.through(happenings.recv()).await {
         let namespace = happening.regarding.namespace.as_deref();
         let namespace = namespace.unwrap_or(WITHOUT_NAMESPACE);
         let api = Api::<Event>::namespaced(client.clone(), namespace);
@@ -120,6 +126,7 @@ fn short(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use egret_runtime::live::Liveness;
     use http::{Request, Response};
     use kube::client::Body;
 
@@ -159,7 +166,8 @@ mod tests {
         let (service, server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
         let (events, happenings) = queue(Metrics::default());
         let client = Client::new(service, "other");
-        tokio::spawn(publish(client, happenings, Metrics::default()));
+        let pulse = Liveness::default().pulse("events");
+        tokio::spawn(publish(client, happenings, Metrics::default(), pulse));
         let mut server = Box::pin(server);
         for (namespace, expected) in [(Some("egret-system"), "egret-system"), (None, "default")] {
             let mut happening = happening("m");

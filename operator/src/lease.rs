@@ -12,6 +12,7 @@ use egret_domain::leadership::{Answer, Election, Lease, OPERATOR, Record, Step};
 use egret_runtime::apply::{Error, within_limit};
 use egret_runtime::describe;
 use egret_runtime::fence::{Permit, since_boot};
+use egret_runtime::live::Pulse;
 use egret_runtime::watch::{Event, Guarded, watch};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
@@ -50,16 +51,26 @@ pub struct Elector {
     able: Option<oneshot::Receiver<()>>,
     under_way: Option<BoxFuture<'static, Answer>>,
     metrics: Metrics,
+    pulse: Pulse,
+}
+
+/// One who stands for the Lease.
+#[derive(Debug)]
+pub struct Standing {
+    /// Another one in every life of every process.
+    pub identity: String,
+    /// Says when it can lead.
+    pub able: oneshot::Receiver<()>,
 }
 
 impl Elector {
-    /// Takes part as `identity`, which must be another one in every life of every process, once `able` says so.
+    /// Takes part as this one, once it is able to lead.
     pub fn new(
         client: &Client,
-        identity: String,
+        Standing { identity, able }: Standing,
         permit: Permit,
-        able: oneshot::Receiver<()>,
         metrics: Metrics,
+        pulse: Pulse,
     ) -> (Self, Lead) {
         let (lead, told) = watch::channel(false);
         let api = Api::namespaced(client.clone(), NAMESPACE);
@@ -75,6 +86,7 @@ impl Elector {
             able: Some(able),
             under_way: None,
             metrics,
+            pulse,
         };
         (elector, told)
     }
@@ -102,6 +114,7 @@ impl Elector {
     /// Takes part; ends when this replica has left. May be dropped at any time and called again.
     async fn take_part(&mut self) {
         loop {
+            self.pulse.beat();
             let now = since_boot();
             let step = self.election.step(now, Timestamp::now().as_microsecond());
             self.publish();
@@ -120,6 +133,7 @@ impl Elector {
             };
             tokio::select! {
                 () = pause(wait) => {}
+                () = self.pulse.due() => {}
                 Some(event) = self.told.next() => self.observe(event),
                 answer = pending(&mut self.under_way) => {
                     self.under_way = None;

@@ -22,7 +22,7 @@ use crate::certificate::{self, Real, Settings};
 use crate::events::{self, Events};
 use crate::feed;
 use crate::keeper::{Keeper, Kept};
-use crate::lease::{Elector, Lead};
+use crate::lease::{Elector, Lead, Standing};
 use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::{Reconciler, Seen};
@@ -46,10 +46,16 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let writing = connect_under(&permit).await?;
     let metrics = Metrics::registered(&mut process.metrics);
     let (events, happenings) = events::queue(metrics.clone());
-    let publisher = events::publish(writing.clone(), happenings, metrics.clone());
+    let pulse = process.liveness.pulse("events");
+    let publisher = events::publish(writing.clone(), happenings, metrics.clone(), pulse);
     process.tasks.spawn_until_shutdown("events", publisher);
     let (able, is_able) = oneshot::channel();
-    let (elector, lead) = Elector::new(&client, identity(args), permit, is_able, metrics.clone());
+    let pulse = process.liveness.pulse("leadership");
+    let standing = Standing {
+        identity: identity(args),
+        able: is_able,
+    };
+    let (elector, lead) = Elector::new(&client, standing, permit, metrics.clone(), pulse);
     let end = process.tasks.shutdown().cancelled_owned();
     process.tasks.spawn_to_end("leadership", elector.run(end));
     process.parting = Some(leave(client.clone()).boxed());
@@ -66,7 +72,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     keep_certificates(args, &parts, process);
     keep_agents(args, &parts, configuration, process);
     let end = process.tasks.shutdown().cancelled_owned();
-    let guarding = Guard::new(&parts.writing).run(parts.lead, end);
+    let pulse = process.liveness.pulse("guard");
+    let guarding = Guard::new(&parts.writing, pulse).run(parts.lead, end);
     process.tasks.spawn_to_end("guard", guarding);
     Ok(())
 }
@@ -110,7 +117,8 @@ fn reconcile(
     let reported = Reported::default();
     let reports = feed::egress_nodes(client(), reported.clone(), sink());
     tasks.spawn_until_shutdown("egress nodes", reports);
-    let looks = liveness::watch_over(client(), reported, sink());
+    let pulse = process.liveness.pulse("liveness");
+    let looks = liveness::watch_over(client(), reported, sink(), pulse);
     tasks.spawn_until_shutdown("liveness", looks);
     tasks.spawn_until_shutdown("nodes", feed::nodes(client(), configuration, sink()));
 }
@@ -124,7 +132,8 @@ fn follow_configuration(
     let store = agents::store::Store::new(&parts.client, NAMESPACE);
     let follower = Follower::new(store, args.config.clone(), told, parts.metrics.clone());
     let changes = agents::changes::of_configuration(&parts.client, &args.config);
-    let following = follower.run(changes);
+    let pulse = process.liveness.pulse("configuration");
+    let following = follower.run(changes, pulse);
     process
         .tasks
         .spawn_until_shutdown("configuration", following);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use egret_crds::{Egress, EgressSpec, EgressStatus};
 use egret_domain::datapath::Element;
+use egret_runtime::live::Liveness;
 
 use super::*;
 use crate::kernel::fake::FakeKernel;
@@ -26,6 +27,7 @@ fn world() -> World {
         kernel: kernel.clone(),
         statuses: statuses.clone(),
         report: sender,
+        pulse: Liveness::default().pulse("cleaner"),
     };
     tokio::spawn(cleaner.run(received));
     World {

@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 
+use egret_runtime::live::Liveness;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use tower_test::mock::{SendResponse, pair};
@@ -113,8 +114,12 @@ fn replica(client: &Client) -> Replica {
     let permit = Permit::none(OPERATOR.in_flight);
     let (able, is_able) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let name = "a_1".to_owned();
-    let (elector, lead) = Elector::new(client, name, permit.clone(), is_able, Metrics::default());
+    let standing = Standing {
+        identity: "a_1".to_owned(),
+        able: is_able,
+    };
+    let pulse = Liveness::default().pulse("leadership");
+    let (elector, lead) = Elector::new(client, standing, permit.clone(), Metrics::default(), pulse);
     let task = tokio::spawn(elector.run(async {
         let _ = ended.await;
     }));
@@ -159,6 +164,23 @@ async fn a_lease_that_another_holds_is_left_alone_whatever_the_time_in_it() {
     replica.end.send(()).unwrap();
     replica.task.await.unwrap();
     assert!(!*replica.lead.borrow() && api.writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_only_waits_is_alive() {
+    let (_api, client) = Api::new(Some(lease(None)));
+    let liveness = Liveness::default();
+    let (_able, is_able) = oneshot::channel();
+    let standing = Standing {
+        identity: "a_1".to_owned(),
+        able: is_able,
+    };
+    let permit = Permit::none(OPERATOR.in_flight);
+    let pulse = liveness.pulse("leadership");
+    let (elector, _lead) = Elector::new(&client, standing, permit, Metrics::default(), pulse);
+    tokio::spawn(elector.run(std::future::pending()));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(liveness.stuck(), []);
 }
 
 #[test]
