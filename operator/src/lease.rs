@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use egret_domain::leadership::{Answer, Election, Lease, OPERATOR, Record, Step};
@@ -37,6 +39,22 @@ pub const NAME: &str = "egret-operator";
 /// Whether this replica leads.
 pub type Lead = watch::Receiver<bool>;
 
+/// Whether another replica has led in the life of this one, or did when that began. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Others(Arc<AtomicBool>);
+
+impl Others {
+    /// One does, or has.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has.
+    pub fn have_led(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 type Told = Pin<Box<dyn Stream<Item = Event<v1::Lease>> + Send>>;
 
 /// Takes part in the election.
@@ -46,6 +64,8 @@ pub struct Elector {
     election: Election,
     permit: Permit,
     lead: watch::Sender<bool>,
+    others: Others,
+    me: String,
     /// The holder that was last spoken of.
     holder: Option<String>,
     able: Option<oneshot::Receiver<()>>,
@@ -61,13 +81,19 @@ pub struct Standing {
     pub identity: String,
     /// Says when it can lead.
     pub able: oneshot::Receiver<()>,
+    /// Is told of those who have led.
+    pub others: Others,
 }
 
 impl Elector {
     /// Takes part as this one, once it is able to lead.
     pub fn new(
         client: &Client,
-        Standing { identity, able }: Standing,
+        Standing {
+            identity,
+            able,
+            others,
+        }: Standing,
         permit: Permit,
         metrics: Metrics,
         pulse: Pulse,
@@ -79,7 +105,9 @@ impl Elector {
         let elector = Self {
             api,
             told: self::watch(guarded, named).boxed(),
-            election: Election::new(identity, OPERATOR),
+            election: Election::new(identity.clone(), OPERATOR),
+            others,
+            me: identity,
             permit,
             lead,
             holder: None,
@@ -165,6 +193,9 @@ impl Elector {
         let holder = self.election.holder();
         if holder.is_some() && holder != self.holder.as_deref() {
             self.holder = holder.map(str::to_owned);
+            if holder != Some(&self.me) {
+                self.others.note();
+            }
             info!(leader = self.holder, "the Lease has another holder");
         }
     }

@@ -31,7 +31,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::catching_up::{CatchingUp, existing};
 use crate::feed::{Message, Source};
-use crate::lease::Lead;
+use crate::lease::{Lead, Others};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::write::Writer;
@@ -70,6 +70,7 @@ pub struct Reconciler {
     is_configured: bool,
     seen: Option<Seen>,
     lead: Lead,
+    others: Others,
     duty: Duty,
     queue: Queue,
     busy: BTreeSet<Object>,
@@ -110,7 +111,13 @@ type Done = (Object, Result<(), Error>);
 
 impl Reconciler {
     /// A loop that has seen nothing yet.
-    pub fn new(writer: Writer, metrics: Metrics, lead: Lead, seen: Seen, pulse: Pulse) -> Self {
+    pub fn new(
+        writer: Writer,
+        metrics: Metrics,
+        (lead, others): (Lead, Others),
+        seen: Seen,
+        pulse: Pulse,
+    ) -> Self {
         Self {
             control: Control::default(),
             egresses: BTreeMap::new(),
@@ -119,6 +126,7 @@ impl Reconciler {
             is_configured: false,
             seen: Some(seen),
             lead,
+            others,
             duty: Duty::Follow,
             queue: Queue::default(),
             busy: BTreeSet::new(),
@@ -182,7 +190,9 @@ impl Reconciler {
     fn turn(&mut self) {
         self.queue = Queue::default();
         self.retries = Retries::new(BACKOFF, MOST_RETRIES);
-        self.control.apply(Fact::Superseded);
+        if self.others.have_led() || !matches!(self.duty, Duty::Follow) {
+            self.control.apply(Fact::Superseded);
+        }
         self.duty = if *self.lead.borrow_and_update() {
             Duty::Ask(Box::pin(existing(self.writer.egresses())))
         } else {

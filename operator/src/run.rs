@@ -22,7 +22,7 @@ use crate::certificate::{self, Real, Settings};
 use crate::events::{self, Events};
 use crate::feed;
 use crate::keeper::{Keeper, Kept};
-use crate::lease::{Elector, Lead, Standing};
+use crate::lease::{Elector, Lead, Others, Standing};
 use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::{Reconciler, Seen};
@@ -51,9 +51,11 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     process.tasks.spawn_until_shutdown("events", publisher);
     let (able, is_able) = oneshot::channel();
     let pulse = process.liveness.pulse("leadership");
+    let others = Others::default();
     let standing = Standing {
         identity: identity(args),
         able: is_able,
+        others: others.clone(),
     };
     let (elector, lead) = Elector::new(&client, standing, permit, metrics.clone(), pulse);
     let end = process.tasks.shutdown().cancelled_owned();
@@ -67,7 +69,7 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
         lead,
     };
     let (told, configuration) = watch::channel(Configuration::default());
-    reconcile(&parts, configuration.clone(), able, process);
+    reconcile(&parts, configuration.clone(), (able, others), process);
     follow_configuration(args, &parts, told, process);
     keep_certificates(args, &parts, process);
     keep_agents(args, &parts, configuration, process);
@@ -92,7 +94,7 @@ struct Parts {
 fn reconcile(
     parts: &Parts,
     configuration: watch::Receiver<Configuration>,
-    able: oneshot::Sender<()>,
+    (able, others): (oneshot::Sender<()>, Others),
     process: &mut Process,
 ) {
     let Parts {
@@ -107,7 +109,8 @@ fn reconcile(
     let seen = Seen { ready, able };
     let pulse = process.liveness.pulse("reconciler");
     let writer = Writer::new(writing.clone(), events.clone());
-    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), seen, pulse);
+    let lead = (lead.clone(), others);
+    let reconciler = Reconciler::new(writer, metrics.clone(), lead, seen, pulse);
     let tasks = &mut process.tasks;
     let end = tasks.shutdown().cancelled_owned();
     tasks.spawn_to_end("reconciler", reconciler.run(messages, end));

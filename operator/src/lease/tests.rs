@@ -104,6 +104,7 @@ fn lease(holder: Option<&str>) -> Value {
 
 struct Replica {
     lead: Lead,
+    others: Others,
     permit: Permit,
     able: oneshot::Sender<()>,
     end: oneshot::Sender<()>,
@@ -114,9 +115,11 @@ fn replica(client: &Client) -> Replica {
     let permit = Permit::none(OPERATOR.in_flight);
     let (able, is_able) = oneshot::channel();
     let (end, ended) = oneshot::channel();
+    let others = Others::default();
     let standing = Standing {
         identity: "a_1".to_owned(),
         able: is_able,
+        others: others.clone(),
     };
     let pulse = Liveness::default().pulse("leadership");
     let (elector, lead) = Elector::new(client, standing, permit.clone(), Metrics::default(), pulse);
@@ -125,6 +128,7 @@ fn replica(client: &Client) -> Replica {
     }));
     Replica {
         lead,
+        others,
         permit,
         able,
         end,
@@ -143,6 +147,7 @@ async fn a_lease_that_is_free_is_taken_by_one_that_is_able_and_given_back_at_its
     assert!(replica.permit.check().is_ok());
     assert_eq!(api.spec("holderIdentity"), "a_1");
     assert_eq!(api.spec("leaseTransitions"), 4);
+    assert!(!replica.others.have_led());
     replica.end.send(()).unwrap();
     replica.task.await.unwrap();
     assert!(replica.permit.check().is_err());
@@ -164,6 +169,7 @@ async fn a_lease_that_another_holds_is_left_alone_whatever_the_time_in_it() {
     replica.end.send(()).unwrap();
     replica.task.await.unwrap();
     assert!(!*replica.lead.borrow() && api.writes().is_empty());
+    assert!(replica.others.have_led());
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +180,7 @@ async fn a_replica_that_only_waits_is_alive() {
     let standing = Standing {
         identity: "a_1".to_owned(),
         able: is_able,
+        others: Others::default(),
     };
     let permit = Permit::none(OPERATOR.in_flight);
     let pulse = liveness.pulse("leadership");

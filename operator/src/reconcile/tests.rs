@@ -132,17 +132,41 @@ async fn people_hear_of_a_node_with_an_illegible_limit() {
     let mut api = seen(&[]).await;
     api.serve_all(LONG).await;
     api.heard();
-    let wrong = Node {
-        illegible_limit: Some("many".to_owned()),
-        ..Node::linux("node-1".into(), 255)
-    };
     for _ in 0..2 {
-        let fact = Fact::Node(Box::new(wrong.clone()));
-        api.tell(Message::Fact(fact)).await;
+        api.tell(with_limit("many")).await;
     }
     api.serve_all(LONG).await;
     let expected = ("node-1".to_owned(), "InvalidMaxEgressIPs");
     assert_eq!(api.heard(), [expected]);
+}
+
+fn with_limit(limit: &str) -> Message {
+    let wrong = Node {
+        illegible_limit: Some(limit.to_owned()),
+        ..Node::linux("node-1".into(), 255)
+    };
+    Message::Fact(Fact::Node(Box::new(wrong)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_illegible_before_is_told_by_the_first_leader_and_by_no_later_one() {
+    for (has_another_led, expected) in [(false, vec!["InvalidMaxEgressIPs"]), (true, vec![])] {
+        let (api, _able) = Api::following();
+        let mut api = fill(api, &[]).await;
+        api.tell(with_limit("many")).await;
+        if has_another_led {
+            api.others.note();
+        }
+        api.lead(true).await;
+        api.serve_all(LONG).await;
+        let mut told = api.heard();
+        told.retain(|(name, _)| name == "node-1");
+        let reasons: Vec<_> = told.into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, expected);
+        api.tell(with_limit("more")).await;
+        api.serve_all(LONG).await;
+        assert_eq!(api.heard(), [("node-1".to_owned(), "InvalidMaxEgressIPs")]);
+    }
 }
 
 fn condition(object: &Value, kind: &str) -> (String, String) {
