@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use egret_domain::name::NodeName;
 use egret_runtime::apply::{Error, How, Part, apply};
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -18,8 +19,6 @@ use tracing::warn;
 
 use crate::owner;
 
-/// Where the Leases are.
-const NAMESPACE: &str = "egret-system";
 const HOW: How = How {
     manager: "egret-agent",
     part: Part::Object,

@@ -6,6 +6,7 @@
 
 use egret_runtime::apply::within_limit;
 use egret_runtime::live::Pulse;
+use egret_runtime::metrics::writes::outcome;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -75,11 +76,7 @@ pub async fn publish(
         let api = Api::<Event>::namespaced(client.clone(), namespace);
         let event = event(happening, Timestamp::now());
         let result = within_limit(api.create(&PostParams::default(), &event)).await;
-        let outcome = match &result {
-            Ok(_) => "written",
-            Err(failure) => failure.category(),
-        };
-        metrics.count("event", outcome);
+        metrics.count("event", outcome(&result));
         if let Err(failure) = result {
             debug!(%failure, reason = event.reason, "an Event was not written");
         }

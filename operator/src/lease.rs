@@ -14,6 +14,7 @@ use egret_domain::leadership::{Answer, Election, Lease, OPERATOR, Record, Step};
 use egret_runtime::apply::{Error, within_limit};
 use egret_runtime::describe;
 use egret_runtime::fence::{Permit, since_boot};
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::live::Pulse;
 use egret_runtime::watch::{Event, Guarded, watch};
 use futures::future::BoxFuture;
@@ -29,7 +30,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::certificate::registration::NAMESPACE;
 use crate::metrics::Metrics;
 use crate::write::MANAGER;
 

@@ -15,6 +15,7 @@ use egret_domain::control::Fact;
 use egret_domain::name::NodeName;
 use egret_runtime::apply::{Error, within_limit};
 use egret_runtime::describe;
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -27,7 +28,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::warn;
 
 use self::judge::Judge;
-use crate::certificate::registration::NAMESPACE;
 use crate::feed::{Message, Sink};
 
 /// As often as an agent renews its Lease.

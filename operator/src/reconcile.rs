@@ -18,6 +18,7 @@ use egret_runtime::apply::{Error, NOT_LEADING};
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
+use egret_runtime::metrics::writes::outcome;
 use egret_runtime::ready::Awaited;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
@@ -466,13 +467,6 @@ fn allocation(egress: &Egress, write: &EgressWrite) -> Option<&'static str> {
     let is_known = before
         .any(|before| before.type_ == Type::IpAllocated.as_str() && before.reason == told.reason);
     (!is_known).then_some(told.reason)
-}
-
-fn outcome(result: &Result<(), Error>) -> &'static str {
-    match result {
-        Ok(()) => "written",
-        Err(failure) => failure.category(),
-    }
 }
 
 fn egress_write(write: &EgressWrite) -> &'static str {

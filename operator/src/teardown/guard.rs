@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use egret_runtime::apply::{Error, How, NOT_LEADING, Part, amend, apply, within_limit};
 use egret_runtime::describe;
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::live::Pulse;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -16,7 +17,6 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{guarded, plan, rights};
-use crate::certificate::registration::NAMESPACE;
 use crate::lease::Lead;
 use crate::write::MANAGER;
 
