@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use egret_domain::name::NodeName;
 use egret_runtime::apply::{Error, How, Part, apply};
+use egret_runtime::home::NAMESPACE;
+use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -17,8 +19,6 @@ use tracing::warn;
 
 use crate::owner;
 
-/// Where the Leases are.
-const NAMESPACE: &str = "egret-system";
 const HOW: How = How {
     manager: "egret-agent",
     part: Part::Object,
@@ -38,13 +38,16 @@ struct Written {
 }
 
 /// Renews the Lease, for ever.
-pub async fn renew(client: Client, me: NodeName) {
+pub async fn renew(client: Client, me: NodeName, pulse: Pulse) {
     let mut written = None;
     let mut due = interval(RENEW_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // Due more often than a pulse.
         due.tick().await;
+        pulse.beat();
         while let Err(error) = renew_once(&client, &me, &mut written).await {
+            pulse.beat();
             // It may have gone with a Node that has come again: then it is another's.
             written = None;
             let error = egret_runtime::describe(&error);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_runtime::describe;
+use egret_runtime::live::Pulse;
 use futures::{FutureExt, StreamExt};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
@@ -23,9 +24,9 @@ const REST: Duration = Duration::from_millis(10);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Sends the addresses of this node that are not Egret's: at once, and whenever they change. Ends when nobody listens.
-pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) {
+pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>, pulse: Pulse) {
     while !addresses.is_closed() {
-        if let Err(error) = follow(&addresses).await {
+        if let Err(error) = follow(&addresses, &pulse).await {
             warn!(
                 error = describe(&error),
                 "cannot watch this node's addresses, will retry"
@@ -35,13 +36,14 @@ pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) {
     }
 }
 
-async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error> {
+async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>, pulse: &Pulse) -> Result<(), Error> {
     let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, mut events) =
         new_multicast_connection(&groups).map_err(Error::Socket)?;
     tokio::spawn(connection);
     let mut known = None;
     loop {
+        pulse.beat();
         let now = links::addresses_of_others(&handle).await?;
         if known.as_ref() != Some(&now) {
             known = Some(now.clone());
@@ -50,7 +52,9 @@ async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error>
             }
         }
         // Whatever the events say, the whole is read again: some may be lost, and many come together.
-        let _ = timeout(READ_AGAIN_AFTER, events.next()).await;
+        let _ = pulse
+            .through(timeout(READ_AGAIN_AFTER, events.next()))
+            .await;
         sleep(REST).await;
         while events.next().now_or_never().flatten().is_some() {}
     }

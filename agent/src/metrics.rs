@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use egret_runtime::metrics::writes::{Writes, outcome};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -27,7 +28,7 @@ pub struct Metrics {
     comparisons: Family<Comparison, Counter>,
     drift: Counter,
     failures: Family<Failure, Counter>,
-    writes: Family<Write, Counter>,
+    writes: Writes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,12 +46,6 @@ struct Failure {
     check: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Write {
-    what: &'static str,
-    outcome: &'static str,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -64,7 +59,7 @@ impl Default for Metrics {
             comparisons: Family::default(),
             drift: Counter::default(),
             failures: Family::default(),
-            writes: Family::default(),
+            writes: Writes::default(),
         }
     }
 }
@@ -76,11 +71,9 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("egret_agent");
         metrics.register_node(registry);
         metrics.register_kernel(registry);
-        registry.register(
-            "writes",
-            "Reports written to the API, by outcome",
-            metrics.writes.clone(),
-        );
+        metrics
+            .writes
+            .register(registry, "Reports written to the API, by outcome");
         metrics
     }
 
@@ -190,11 +183,7 @@ impl Metrics {
         what: &'static str,
         result: &Result<(), egret_runtime::apply::Error>,
     ) {
-        let outcome = match result {
-            Ok(()) => "written",
-            Err(error) => error.category(),
-        };
-        self.writes.get_or_create(&Write { what, outcome }).inc();
+        self.writes.count(what, outcome(result));
     }
 }
 

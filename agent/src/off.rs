@@ -10,6 +10,7 @@ use egret_domain::name::{EgressName, NodeName};
 use egret_domain::node::Fact;
 use egret_domain::ownership::Report;
 use egret_runtime::backoff::Limits;
+use egret_runtime::live::Pulse;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -34,6 +35,8 @@ pub struct Cleaner<K> {
     pub statuses: Statuses,
     /// This node's report on itself.
     pub report: watch::Sender<NodeReport>,
+    /// Tells that it goes on.
+    pub pulse: Pulse,
 }
 
 impl<K: Kernel> Cleaner<K> {
@@ -45,10 +48,11 @@ impl<K: Kernel> Cleaner<K> {
             me,
             statuses,
             report,
+            pulse,
             ..
         } = self;
         let (mut said, mut is_synced) = (BTreeSet::<EgressName>::new(), false);
-        while let Some(message) = messages.recv().await {
+        while let Some(message) = pulse.through(messages.recv()).await {
             match message {
                 Message::Egress(fact, name, object) => {
                     let is_mine = holder(&fact) == Some(&me);
@@ -74,6 +78,7 @@ impl<K: Kernel> Cleaner<K> {
 
     async fn clean_kernel(&mut self) {
         let mut failures: u32 = 0;
+        self.pulse.beat();
         while let Err(error) = self.kernel.remove().await {
             failures = failures.saturating_add(1);
             let (delay, text) = (BACKOFF.delay(failures), egret_runtime::describe(&error));
@@ -82,7 +87,7 @@ impl<K: Kernel> Cleaner<K> {
                 &self.report,
                 NodeReport::off(false, Some((error.check(), text))),
             );
-            sleep(delay).await;
+            self.pulse.through(sleep(delay)).await;
         }
         info!("nothing of Egret is left in the kernel");
     }

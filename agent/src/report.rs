@@ -14,6 +14,7 @@ use egret_domain::name::{EgressName, NodeName};
 use egret_domain::net::Cidr;
 use egret_domain::node::Index;
 use egret_runtime::apply::{How, Part, apply, within_limit};
+use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Client};
@@ -126,6 +127,7 @@ impl Writer {
         self,
         mut reports: watch::Receiver<NodeReport>,
         mut keys: watch::Receiver<Keyring>,
+        pulse: Pulse,
     ) {
         loop {
             let news = async {
@@ -134,10 +136,11 @@ impl Writer {
                     Ok(()) = keys.changed() => Ok(()),
                 }
             };
-            if let Ok(Err(_)) = timeout(LOOK_EVERY, news).await {
+            if let Ok(Err(_)) = pulse.through(timeout(LOOK_EVERY, news)).await {
                 return;
             }
             loop {
+                pulse.beat();
                 let report = reports.borrow_and_update().clone();
                 let digests = keys.borrow_and_update().digests();
                 if !report.is_known || self.try_write(&report, &digests).await {

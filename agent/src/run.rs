@@ -2,7 +2,7 @@
 //!
 //! Owns the start of the process. Never does any of the work.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use egret_crds::keyring::Keyring;
@@ -72,7 +72,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), Error> {
     let kernel = Linux::new(numbers, args.node_address)?;
     let keys = keys::from(&args.gossip_keys).await?;
     let (new_keys, keys) = watch::channel(keys);
-    let follow = keys::follow(args.gossip_keys.clone(), new_keys);
+    let pulse = process.liveness.pulse("gossip keys");
+    let follow = keys::follow(args.gossip_keys.clone(), new_keys, pulse);
     process.tasks.spawn_until_shutdown("gossip keys", follow);
     let parts = Parts {
         me: NodeName::from(args.node_name.as_str()),
@@ -133,18 +134,13 @@ async fn serve(
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("membership", membership);
     tasks.spawn_until_shutdown("reconciler", reconciler.run(messages, alive));
-    let write = status::write(client.clone(), me.clone(), statuses, metrics.clone());
-    tasks.spawn_until_shutdown("status writer", write);
-    let writer = report::Writer {
+    let speaker = Speaker {
         client: client.clone(),
         me: me.clone(),
-        address: args.node_address,
         metrics,
+        address: args.node_address,
     };
-    let write = writer.run(reports, keys);
-    tasks.spawn_until_shutdown("report writer", write);
-    let renew = lease::renew(client.clone(), me.clone());
-    tasks.spawn_until_shutdown("lease", renew);
+    speaker.speak(statuses, reports, keys, process);
     feed_all(process, &client, &me, &sink);
     Ok(())
 }
@@ -165,22 +161,58 @@ fn clean_up(args: &Args, parts: Parts, process: &mut Process) {
         kernel,
         statuses: statuses.clone(),
         report,
+        pulse: process.liveness.pulse("cleaner"),
     };
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("cleaner", cleaner.run(messages));
-    let metrics = Metrics::registered(&mut process.metrics);
-    let write = status::write(client.clone(), me.clone(), statuses, metrics.clone());
-    tasks.spawn_until_shutdown("status writer", write);
-    let renew = lease::renew(client.clone(), me.clone());
-    tasks.spawn_until_shutdown("lease", renew);
-    let writer = report::Writer {
-        client: client.clone(),
+    tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink));
+    let speaker = Speaker {
+        client,
         me,
+        metrics: Metrics::registered(&mut process.metrics),
         address: args.node_address,
-        metrics,
     };
-    tasks.spawn_until_shutdown("report writer", writer.run(reports, keys));
-    tasks.spawn_until_shutdown("egresses", feed::egresses(client, sink));
+    speaker.speak(statuses, reports, keys, process);
+}
+
+/// Who tells the API server of this node, whatever the agent does.
+struct Speaker {
+    client: Client,
+    me: NodeName,
+    metrics: Metrics,
+    address: IpAddr,
+}
+
+impl Speaker {
+    /// Starts what writes statuses, the report and the Lease.
+    fn speak(
+        self,
+        statuses: Statuses,
+        reports: watch::Receiver<NodeReport>,
+        keys: watch::Receiver<Keyring>,
+        process: &mut Process,
+    ) {
+        let Self {
+            client,
+            me,
+            metrics,
+            address,
+        } = self;
+        let (tasks, liveness) = (&mut process.tasks, &process.liveness);
+        let pulse = liveness.pulse("status writer");
+        let write = status::write(client.clone(), me.clone(), statuses, metrics.clone(), pulse);
+        tasks.spawn_until_shutdown("status writer", write);
+        let renew = lease::renew(client.clone(), me.clone(), liveness.pulse("lease"));
+        tasks.spawn_until_shutdown("lease", renew);
+        let writer = report::Writer {
+            client,
+            me,
+            address,
+            metrics,
+        };
+        let write = writer.run(reports, keys, liveness.pulse("report writer"));
+        tasks.spawn_until_shutdown("report writer", write);
+    }
 }
 
 fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) {
@@ -193,7 +225,8 @@ fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) 
     tasks.spawn_until_shutdown("nodes", feed::nodes(client(), sink()));
     tasks.spawn_until_shutdown("service networks", feed::service_cidrs(client(), sink()));
     let (addresses, seen) = mpsc::channel(16);
-    tasks.spawn_until_shutdown("address watch", local::watch(addresses));
+    let pulse = process.liveness.pulse("address watch");
+    tasks.spawn_until_shutdown("address watch", local::watch(addresses, pulse));
     tasks.spawn_until_shutdown("local addresses", local_addresses(seen, sink()));
 }
 

@@ -14,6 +14,7 @@ use egret_domain::name::{EgressName, NodeName};
 use egret_domain::ownership::Report;
 use egret_runtime::apply::{How, Part, amend, apply};
 use egret_runtime::backoff::Limits;
+use egret_runtime::live::Pulse;
 use egret_runtime::packed::Packed;
 use egret_runtime::retry::Retries;
 use futures::StreamExt;
@@ -99,7 +100,13 @@ impl Statuses {
 }
 
 /// Writes what is wished, for ever.
-pub async fn write(client: Client, me: NodeName, statuses: Statuses, metrics: Metrics) {
+pub async fn write(
+    client: Client,
+    me: NodeName,
+    statuses: Statuses,
+    metrics: Metrics,
+    pulse: Pulse,
+) {
     let api: Api<Egress> = Api::all(client);
     let mut retries = Retries::new(BACKOFF, MOST_RETRIES);
     let mut rests = Retries::new(REST, MOST_RETRIES);
@@ -107,6 +114,7 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses, metrics: Me
     let mut queue = Vec::new();
     let mut busy = std::collections::BTreeSet::new();
     loop {
+        pulse.beat();
         while under_way.len() < AT_ONCE
             && let Some(name) = queue.pop()
         {
@@ -119,6 +127,7 @@ pub async fn write(client: Client, me: NodeName, statuses: Statuses, metrics: Me
             }
         }
         tokio::select! {
+            () = pulse.due() => {}
             () = statuses.changed.notified() => queue = statuses.names(),
             name = retries.next() => queue.push(name),
             name = rests.next() => match statuses.get(&name) {

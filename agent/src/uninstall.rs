@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use egret_runtime::{describe, home};
+use egret_runtime::describe;
+use egret_runtime::home::{self, NAMESPACE};
 use kube::Client;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
@@ -15,8 +16,6 @@ use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
 use crate::kernel::settings::Settings;
 
-/// The namespace that Egret lives in.
-const NAMESPACE: &str = "egret-system";
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Asked to stop, when nothing else changes the kernel any more: cleans up if Egret is being uninstalled.

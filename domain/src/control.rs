@@ -45,6 +45,8 @@ use crate::placement::Node;
 #[derive(Debug, Default)]
 pub struct Control {
     is_synced: bool,
+    /// Whether another operator decides, or did before this one.
+    is_superseded: bool,
     is_off: bool,
     egresses: BTreeMap<EgressName, Entry>,
     pools: Pools,
@@ -142,7 +144,7 @@ impl Control {
             }
             Fact::Time(now_s) => self.places.moves.is_time(now_s),
             Fact::Synced => self.begin(),
-            Fact::Superseded => self.rest(),
+            Fact::Superseded => self.step_back(),
         }
     }
 
@@ -159,7 +161,7 @@ impl Control {
         self.report()
     }
 
-    /// What people should hear of nodes: each illegible limit once, and once more after a restart.
+    /// What people should hear of nodes: each illegible limit once, and not what another operator has seen while it decided.
     pub fn take_warnings(&mut self) -> Vec<NodeWarning> {
         if !self.is_synced {
             return Vec::new();

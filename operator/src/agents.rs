@@ -19,6 +19,8 @@ use egret_runtime::apply;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::keeper::Trouble;
+
 /// Why the agents are not as they should be.
 #[derive(Debug, Error)]
 pub enum Problem {
@@ -35,14 +37,17 @@ pub enum Problem {
     Restless,
 }
 
-impl Problem {
-    /// One word for metrics and logs.
-    pub fn category(&self) -> &'static str {
+impl Trouble for Problem {
+    fn category(&self) -> &'static str {
         match self {
             Self::Api(error) => error.category(),
             Self::Random => "random",
             Self::Restless => "restless",
         }
+    }
+
+    fn restless() -> Self {
+        Self::Restless
     }
 }
 

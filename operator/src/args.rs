@@ -4,6 +4,7 @@
 
 use clap::Parser;
 use egret_runtime::args::Common;
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::watch::Key;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
@@ -14,7 +15,7 @@ use crate::agents::daemon_set::MaxUnavailable;
 #[command(name = "egret-operator", version)]
 pub struct Args {
     /// Where the configuration is. If it is not there, the newest of Antrea's in kube-system counts; else the defaults.
-    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "egret-system/egret-config", value_parser = place)]
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value_t = usual_config(), value_parser = place)]
     pub config: Key,
     /// The image that the agents run. Without one, somebody else has to run them.
     #[arg(long, env = "EGRET_AGENT_IMAGE", value_name = "IMAGE")]
@@ -47,6 +48,13 @@ pub struct Args {
     /// What every process has.
     #[command(flatten)]
     pub common: Common,
+}
+
+fn usual_config() -> Key {
+    Key {
+        namespace: Some(NAMESPACE.to_owned()),
+        name: "egret-config".to_owned(),
+    }
 }
 
 /// Shorter, there is no time to change over from one authority to the next.

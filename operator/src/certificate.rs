@@ -20,6 +20,8 @@ use egret_runtime::apply;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
+use crate::keeper::Trouble;
+
 use self::plan::Der;
 use self::probe::Answers;
 
@@ -46,9 +48,8 @@ pub enum Problem {
     Restless,
 }
 
-impl Problem {
-    /// One word for metrics and logs.
-    pub fn category(&self) -> &'static str {
+impl Trouble for Problem {
+    fn category(&self) -> &'static str {
         match self {
             Self::Api(error) => error.category(),
             Self::Issue(_) => "issue",
@@ -56,6 +57,10 @@ impl Problem {
             Self::NoNamespace(_) => "no_namespace",
             Self::Restless => "restless",
         }
+    }
+
+    fn restless() -> Self {
+        Self::Restless
     }
 }
 

@@ -1,10 +1,12 @@
 //! Events: what people hear of an object in `kubectl describe`.
 //!
 //! Owns their form and the rule that they delay nothing: they wait in a queue of their own, and those that find no place
-//! there or cannot be written are counted and forgotten, for the object's conditions say the same. Never decides what is
+//! there or cannot be written are counted and forgotten, for conditions and metrics say the same. Never decides what is
 //! worth an Event.
 
 use egret_runtime::apply::within_limit;
+use egret_runtime::live::Pulse;
+use egret_runtime::metrics::writes::outcome;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -20,9 +22,11 @@ use crate::write::MANAGER;
 /// Events that may wait: those of thousands of Egresses that are made at once.
 const WAITING: usize = 16 * 1024;
 /// Where the Events of objects without a namespace are.
-const NAMESPACE: &str = "default";
+const WITHOUT_NAMESPACE: &str = "default";
 /// The most that the API server takes of a message, in bytes.
 const NOTE: usize = 1024;
+/// At the end of one that was longer.
+const CUT: &str = "…";
 
 /// Something that people should hear of.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,16 +64,19 @@ impl Events {
 }
 
 /// Writes what is told, for ever, one after the other.
-pub async fn publish(client: Client, mut happenings: mpsc::Receiver<Happening>, metrics: Metrics) {
-    let api = Api::<Event>::namespaced(client, NAMESPACE);
-    while let Some(happening) = happenings.recv().await {
+pub async fn publish(
+    client: Client,
+    mut happenings: mpsc::Receiver<Happening>,
+    metrics: Metrics,
+    pulse: Pulse,
+) {
+    while let Some(happening) = pulse.through(happenings.recv()).await {
+        let namespace = happening.regarding.namespace.as_deref();
+        let namespace = namespace.unwrap_or(WITHOUT_NAMESPACE);
+        let api = Api::<Event>::namespaced(client.clone(), namespace);
         let event = event(happening, Timestamp::now());
         let result = within_limit(api.create(&PostParams::default(), &event)).await;
-        let outcome = match &result {
-            Ok(_) => "written",
-            Err(failure) => failure.category(),
-        };
-        metrics.count("event", outcome);
+        metrics.count("event", outcome(&result));
         if let Err(failure) = result {
             debug!(%failure, reason = event.reason, "an Event was not written");
         }
@@ -92,13 +99,21 @@ fn event(happening: Happening, now: Timestamp) -> Event {
         type_: Some(if is_good { "Normal" } else { "Warning" }.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some("Reconcile".to_owned()),
-        note: Some(short(&message, NOTE).to_owned()),
+        note: Some(note(message)),
         event_time: Some(MicroTime(now)),
         reporting_controller: Some(MANAGER.to_owned()),
         reporting_instance: Some(MANAGER.to_owned()),
         regarding: Some(regarding),
         ..Event::default()
     }
+}
+
+/// As much of a message as an Event takes, and whether that is all.
+fn note(message: String) -> String {
+    if message.len() <= NOTE {
+        return message;
+    }
+    format!("{}{CUT}", short(&message, NOTE - CUT.len()))
 }
 
 /// The beginning of a text, at most so many bytes.
@@ -108,6 +123,10 @@ fn short(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use egret_runtime::live::Liveness;
+    use http::{Request, Response};
+    use kube::client::Body;
+
     use super::*;
 
     fn happening(message: &str) -> Happening {
@@ -126,9 +145,36 @@ mod tests {
     fn a_message_is_cut_where_the_api_server_would_refuse_it() {
         let long = "\u{e4}".repeat(1000);
         let event = event(happening(&long), Timestamp::UNIX_EPOCH);
-        assert_eq!(event.note.map(|note| note.len()), Some(NOTE));
+        let note = event.note.unwrap();
+        assert!(note.len() <= NOTE && note.ends_with(CUT), "{note}");
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert_eq!(event.reason.as_deref(), Some("PoolExhausted"));
+    }
+
+    #[test]
+    fn a_message_that_fits_is_told_as_it_is() {
+        let event = event(happening("m"), Timestamp::UNIX_EPOCH);
+        assert_eq!(event.note.as_deref(), Some("m"));
+    }
+
+    /// The API server refuses an Event that is elsewhere.
+    #[tokio::test]
+    async fn an_event_is_where_its_object_is_and_in_default_where_that_has_no_namespace() {
+        let (service, server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let (events, happenings) = queue(Metrics::default());
+        let client = Client::new(service, "other");
+        let pulse = Liveness::default().pulse("events");
+        tokio::spawn(publish(client, happenings, Metrics::default(), pulse));
+        let mut server = Box::pin(server);
+        for (namespace, expected) in [(Some("egret-system"), "egret-system"), (None, "default")] {
+            let mut happening = happening("m");
+            happening.regarding.namespace = namespace.map(str::to_owned);
+            events.tell(happening);
+            let (request, send) = server.next_request().await.unwrap();
+            let path = format!("/apis/events.k8s.io/v1/namespaces/{expected}/events");
+            assert_eq!(request.uri().path(), path);
+            send.send_response(Response::new(Body::from(b"{}".to_vec())));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Message {
     Pool(Box<PoolFact>, Packed<ExternalIPPool>),
     /// All objects of this source that existed at one moment have been told.
     Synced(Source),
+    /// Settings are in force, and what they say has been told. There are some from then on.
+    Configured,
 }
 
 /// Where facts come from.
@@ -99,15 +101,15 @@ fn pool(pool: ExternalIPPool) -> Message {
     Message::Pool(fact, Packed::new(pool, MANAGER))
 }
 
-/// Follows the nodes, for ever, from when the settings are known. Each may hold as many egress IPs as these say, unless it
-/// says otherwise.
+/// Follows the nodes and the settings, for ever. Each node may hold as many egress IPs as the settings say, unless it says
+/// otherwise: none, while no settings are in force.
 pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, sink: Sink) {
     let mut nodes = Nodes::default();
     let mut events = watch::<Node>(Api::all(client), Config::default());
     configuration.mark_changed();
     loop {
         let messages = tokio::select! {
-            Some(event) = events.next(), if nodes.limit.is_some() => nodes.take(event),
+            Some(event) = events.next() => nodes.take(event),
             Ok(()) = configuration.changed() => nodes.configured(&configuration.borrow_and_update()),
             else => return,
         };
@@ -154,7 +156,7 @@ impl Nodes {
         vec![message]
     }
 
-    /// Whether Egress is off, and all nodes that another limit changes.
+    /// Whether Egress is off, all nodes that another limit changes, and that there are settings.
     fn configured(&mut self, configuration: &Configuration) -> Vec<Message> {
         let Some(settings) = &configuration.in_force else {
             return Vec::new();
@@ -170,7 +172,8 @@ impl Nodes {
                 Fact::Node(Box::new(node.clone()))
             });
         let facts = std::iter::once(Fact::Off(!settings.enabled)).chain(nodes);
-        facts.map(Message::Fact).collect()
+        let messages = facts.map(Message::Fact);
+        messages.chain([Message::Configured]).collect()
     }
 }
 

@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use egret_domain::leadership::{Answer, Election, Lease, OPERATOR, Record, Step};
 use egret_runtime::apply::{Error, within_limit};
 use egret_runtime::describe;
 use egret_runtime::fence::{Permit, since_boot};
+use egret_runtime::home::NAMESPACE;
+use egret_runtime::live::Pulse;
 use egret_runtime::watch::{Event, Guarded, watch};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
@@ -26,7 +30,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::certificate::registration::NAMESPACE;
 use crate::metrics::Metrics;
 use crate::write::MANAGER;
 
@@ -35,6 +38,22 @@ pub const NAME: &str = "egret-operator";
 
 /// Whether this replica leads.
 pub type Lead = watch::Receiver<bool>;
+
+/// Whether another replica has led in the life of this one, or did when that began. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Others(Arc<AtomicBool>);
+
+impl Others {
+    /// One does, or has.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has.
+    pub fn have_led(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 type Told = Pin<Box<dyn Stream<Item = Event<v1::Lease>> + Send>>;
 
@@ -45,21 +64,39 @@ pub struct Elector {
     election: Election,
     permit: Permit,
     lead: watch::Sender<bool>,
+    others: Others,
+    me: String,
     /// The holder that was last spoken of.
     holder: Option<String>,
     able: Option<oneshot::Receiver<()>>,
     under_way: Option<BoxFuture<'static, Answer>>,
     metrics: Metrics,
+    pulse: Pulse,
+}
+
+/// One who stands for the Lease.
+#[derive(Debug)]
+pub struct Standing {
+    /// Another one in every life of every process.
+    pub identity: String,
+    /// Says when it can lead.
+    pub able: oneshot::Receiver<()>,
+    /// Is told of those who have led.
+    pub others: Others,
 }
 
 impl Elector {
-    /// Takes part as `identity`, which must be another one in every life of every process, once `able` says so.
+    /// Takes part as this one, once it is able to lead.
     pub fn new(
         client: &Client,
-        identity: String,
+        Standing {
+            identity,
+            able,
+            others,
+        }: Standing,
         permit: Permit,
-        able: oneshot::Receiver<()>,
         metrics: Metrics,
+        pulse: Pulse,
     ) -> (Self, Lead) {
         let (lead, told) = watch::channel(false);
         let api = Api::namespaced(client.clone(), NAMESPACE);
@@ -68,13 +105,16 @@ impl Elector {
         let elector = Self {
             api,
             told: self::watch(guarded, named).boxed(),
-            election: Election::new(identity, OPERATOR),
+            election: Election::new(identity.clone(), OPERATOR),
+            others,
+            me: identity,
             permit,
             lead,
             holder: None,
             able: Some(able),
             under_way: None,
             metrics,
+            pulse,
         };
         (elector, told)
     }
@@ -102,6 +142,7 @@ impl Elector {
     /// Takes part; ends when this replica has left. May be dropped at any time and called again.
     async fn take_part(&mut self) {
         loop {
+            self.pulse.beat();
             let now = since_boot();
             let step = self.election.step(now, Timestamp::now().as_microsecond());
             self.publish();
@@ -120,6 +161,7 @@ impl Elector {
             };
             tokio::select! {
                 () = pause(wait) => {}
+                () = self.pulse.due() => {}
                 Some(event) = self.told.next() => self.observe(event),
                 answer = pending(&mut self.under_way) => {
                     self.under_way = None;
@@ -151,6 +193,9 @@ impl Elector {
         let holder = self.election.holder();
         if holder.is_some() && holder != self.holder.as_deref() {
             self.holder = holder.map(str::to_owned);
+            if holder != Some(&self.me) {
+                self.others.note();
+            }
             info!(leader = self.holder, "the Lease has another holder");
         }
     }
@@ -279,17 +324,6 @@ fn spec(record: &Record) -> BTreeMap<&'static str, Value> {
         ("renewTime", time(record.renewed_us)),
         ("leaseTransitions", json!(record.transitions)),
     ])
-}
-
-/// Waits until this replica leads, and lets go by what it is told meanwhile; `false` when nobody tells any more.
-pub async fn leads<T>(lead: &mut Lead, changes: &mut (impl Stream<Item = T> + Unpin)) -> bool {
-    while !*lead.borrow_and_update() {
-        tokio::select! {
-            turned = lead.changed() => if turned.is_err() { return false },
-            told = changes.next() => if told.is_none() { return false },
-        }
-    }
-    true
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //!
 //! Start reading at [`run`]; facts come from [`feed`] and [`liveness`], decisions leave through [`write`], and
 //! [`reconcile`] is between. All writes are those of the replica that leads: [`lease`]. Beside this, and without a word to
-//! it, [`certificate`] keeps the webhook's certificates and registration, [`agents`] the agents' configuration, keys and
-//! `DaemonSet`, and [`teardown`] what an uninstall needs.
+//! it, [`certificate`] has the webhook's certificates and registration, [`agents`] the agents' configuration, keys and
+//! `DaemonSet`, which [`keeper`] keeps, and [`teardown`] what an uninstall needs.
 #![forbid(unsafe_code)]
 
 pub mod agents;
@@ -14,6 +14,7 @@ pub mod args;
 pub mod certificate;
 pub mod events;
 pub mod feed;
+pub mod keeper;
 pub mod lease;
 pub mod liveness;
 pub mod metrics;

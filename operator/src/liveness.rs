@@ -15,6 +15,8 @@ use egret_domain::control::Fact;
 use egret_domain::name::NodeName;
 use egret_runtime::apply::{Error, within_limit};
 use egret_runtime::describe;
+use egret_runtime::home::NAMESPACE;
+use egret_runtime::live::Pulse;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
@@ -26,7 +28,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::warn;
 
 use self::judge::Judge;
-use crate::certificate::registration::NAMESPACE;
 use crate::feed::{Message, Sink};
 
 /// As often as an agent renews its Lease.
@@ -72,12 +73,14 @@ fn absent(report: &EgressNodeStatus) -> Absent {
 }
 
 /// Tells who is missed and who shows life, for ever.
-pub async fn watch_over(client: Client, reported: Reported, sink: Sink) {
+pub async fn watch_over(client: Client, reported: Reported, sink: Sink, pulse: Pulse) {
     let mut judge = Judge::default();
     let mut leases = interval(LEASES_EVERY);
     leases.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut looked, mut is_due) = (Instant::now(), true);
     loop {
+        // The Leases are looked at more often than a pulse is due.
+        pulse.beat();
         let facts = tokio::select! {
             () = reported.0.has_news.notified() => {
                 is_due = true;

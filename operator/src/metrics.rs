@@ -7,6 +7,7 @@ mod states;
 use std::time::Duration;
 
 use egret_domain::control::Census;
+use egret_runtime::metrics::writes::Writes;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,7 +31,7 @@ pub struct Metrics {
     rounds: Histogram,
     batches: Histogram,
     retrying: Gauge,
-    writes: Family<Write, Counter>,
+    writes: Writes,
     queued: Gauge,
     certificates: Family<Certificate, Gauge>,
     registered: Gauge,
@@ -55,12 +56,6 @@ struct HolderChange {
     change: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Write {
-    what: &'static str,
-    outcome: &'static str,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -70,7 +65,7 @@ impl Default for Metrics {
             rounds: Histogram::new(ROUND_BUCKETS),
             batches: Histogram::new(BATCH_BUCKETS),
             retrying: Gauge::default(),
-            writes: Family::default(),
+            writes: Writes::default(),
             queued: Gauge::default(),
             certificates: Family::default(),
             leader: Gauge::default(),
@@ -103,7 +98,7 @@ impl Metrics {
         metrics.register_webhook(registry);
         registry.register(
             "configuration_valid",
-            "Whether the configuration is understood: 1, or 0 where what was in force before it stays so",
+            "Whether the configuration is understood: 1, or 0 where what was in force before it, if anything, stays so",
             metrics.configured.clone(),
         );
         metrics
@@ -128,8 +123,8 @@ impl Metrics {
         );
         let batches = self.batches.clone();
         registry.register("round_messages", "Messages noted in one round", batches);
-        let writes = self.writes.clone();
-        registry.register("writes", "Decisions carried out, by outcome", writes);
+        self.writes
+            .register(registry, "Decisions carried out, by outcome");
         registry.register(
             "queued_objects",
             "Objects that wait for being written",
@@ -162,7 +157,7 @@ impl Metrics {
 
     /// Counts a decision that was carried out, or was not.
     pub fn count(&self, what: &'static str, outcome: &'static str) {
-        self.writes.get_or_create(&Write { what, outcome }).inc();
+        self.writes.count(what, outcome);
     }
 
     /// Shows how many objects are in which state.

@@ -3,7 +3,8 @@
 //! Owns the order of work: what has arrived is noted first, then decided on at once, then written, one write at a time
 //! per object and a few objects at once. A write that fails is decided on anew after a while, longer each time, and
 //! hinders no other object. What is written is always decided on at that moment. A replica that does not lead only notes
-//! what arrives; when its turn comes it sees first what the former leader has written. Never decides by itself.
+//! what arrives; when its turn comes it sees first what the former leader has written, and that settings are in force. Never
+//! decides by itself.
 
 mod job;
 
@@ -32,7 +33,7 @@ use tracing::{debug, error, info, warn};
 use self::job::Job;
 use crate::catching_up::{CatchingUp, Versions, existing};
 use crate::feed::{Message, Source};
-use crate::lease::Lead;
+use crate::lease::{Lead, Others};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::write::Writer;
@@ -67,8 +68,11 @@ pub struct Reconciler {
     egresses: BTreeMap<EgressName, Known>,
     pools: BTreeMap<PoolName, Arc<Packed<ExternalIPPool>>>,
     awaited: BTreeSet<Source>,
+    /// Whether settings are in force: without them nothing is decided.
+    is_configured: bool,
     seen: Option<Seen>,
     lead: Lead,
+    others: Others,
     duty: Duty,
     queue: Queue,
     busy: BTreeSet<Object>,
@@ -110,14 +114,22 @@ type Done = (Object, Result<(), Error>);
 
 impl Reconciler {
     /// A loop that has seen nothing yet.
-    pub fn new(writer: Writer, metrics: Metrics, lead: Lead, seen: Seen, pulse: Pulse) -> Self {
+    pub fn new(
+        writer: Writer,
+        metrics: Metrics,
+        (lead, others): (Lead, Others),
+        seen: Seen,
+        pulse: Pulse,
+    ) -> Self {
         Self {
             control: Control::default(),
             egresses: BTreeMap::new(),
             pools: BTreeMap::new(),
             awaited: Source::all(),
+            is_configured: false,
             seen: Some(seen),
             lead,
+            others,
             duty: Duty::Follow,
             queue: Queue::default(),
             busy: BTreeSet::new(),
@@ -181,7 +193,9 @@ impl Reconciler {
     fn turn(&mut self) {
         self.queue = Queue::default();
         self.retries = Retries::new(BACKOFF, MOST_RETRIES);
-        self.control.apply(Fact::Superseded);
+        if self.others.have_led() || !matches!(self.duty, Duty::Follow) {
+            self.control.apply(Fact::Superseded);
+        }
         self.duty = if *self.lead.borrow_and_update() {
             Duty::Ask(Box::pin(existing(self.writer.egresses())))
         } else {
@@ -228,6 +242,7 @@ impl Reconciler {
                 self.control.apply(Fact::Pool(fact));
             }
             Message::Synced(source) => self.synced(source),
+            Message::Configured => self.is_configured = true,
         }
     }
 
@@ -281,10 +296,11 @@ impl Reconciler {
         }
     }
 
-    /// Begins to decide once it has seen all that there was when it began to lead.
+    /// Begins to decide once it has seen all that there was when it began to lead, and what the settings are.
     fn caught_up(&mut self) {
         if let Duty::CatchUp(catching_up) = &self.duty
             && catching_up.is_done()
+            && self.is_configured
         {
             info!("everything that was written has been seen: deciding");
             self.control.apply(Fact::Synced);

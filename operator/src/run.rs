@@ -7,21 +7,22 @@ use std::process::ExitCode;
 use egret_domain::leadership::OPERATOR;
 use egret_runtime::client::{self, connect, connect_under};
 use egret_runtime::fence::Permit;
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::process::{self, Process};
-use futures::FutureExt;
+use futures::stream::select;
+use futures::{FutureExt, Stream, StreamExt};
 use kube::Client;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agents::{self, configure::Configuration, configure::Follower};
 use crate::args::Args;
 use crate::certificate::changes::changes;
-use crate::certificate::keeper::Keeper;
-use crate::certificate::registration::NAMESPACE;
 use crate::certificate::store::Store;
-use crate::certificate::{Real, Settings};
-use crate::events;
+use crate::certificate::{self, Real, Settings};
+use crate::events::{self, Events};
 use crate::feed;
-use crate::lease::Elector;
+use crate::keeper::{Keeper, Kept};
+use crate::lease::{Elector, Lead, Others, Standing};
 use crate::liveness::{self, Reported};
 use crate::metrics::Metrics;
 use crate::reconcile::{Reconciler, Seen};
@@ -43,77 +44,151 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let permit = Permit::none(OPERATOR.in_flight);
     // All that writes, but for the Lease itself, goes through this one.
     let writing = connect_under(&permit).await?;
-    let (sink, messages) = mpsc::channel(MESSAGES);
     let metrics = Metrics::registered(&mut process.metrics);
-    let ready = process.readiness.wait_for("the first lists of all watches");
-    let (able, is_able) = oneshot::channel();
-    let (elector, lead) = Elector::new(&client, identity(args), permit, is_able, metrics.clone());
-    let pulse = process.liveness.pulse("reconciler");
     let (events, happenings) = events::queue(metrics.clone());
-    let writer = Writer::new(writing.clone(), events);
-    let seen = Seen { ready, able };
-    let reconciler = Reconciler::new(writer, metrics.clone(), lead.clone(), seen, pulse);
-    let publisher = events::publish(writing.clone(), happenings, metrics.clone());
-    let keeper = Keeper::new(
-        Store::new(&writing, NAMESPACE),
-        settings(args),
-        Real,
-        metrics.clone(),
-    );
-
+    let pulse = process.liveness.pulse("events");
+    let publisher = events::publish(writing.clone(), happenings, metrics.clone(), pulse);
+    process.tasks.spawn_until_shutdown("events", publisher);
+    let (able, is_able) = oneshot::channel();
+    let pulse = process.liveness.pulse("leadership");
+    let others = Others::default();
+    let standing = Standing {
+        identity: identity(args),
+        able: is_able,
+        others: others.clone(),
+    };
+    let (elector, lead) = Elector::new(&client, standing, permit, metrics.clone(), pulse);
+    let end = process.tasks.shutdown().cancelled_owned();
+    process.tasks.spawn_to_end("leadership", elector.run(end));
     process.parting = Some(leave(client.clone()).boxed());
-    let tasks = &mut process.tasks;
-    let end = || tasks.shutdown().cancelled_owned();
-    let (end_of_lead, end_of_writes) = (end(), end());
-    let (end_of_certificates, end_of_agents, end_of_guard) = (end(), end(), end());
-    tasks.spawn_to_end("leadership", elector.run(end_of_lead));
-    tasks.spawn_to_end("reconciler", reconciler.run(messages, end_of_writes));
-    let changes = changes(&client, NAMESPACE);
-    let keeping = keeper.run(changes, lead.clone(), end_of_certificates);
-    tasks.spawn_to_end("webhook certificates", keeping);
-    tasks.spawn_until_shutdown("events", publisher);
-    tasks.spawn_until_shutdown("egresses", feed::egresses(client.clone(), sink.clone()));
-    tasks.spawn_until_shutdown("pools", feed::pools(client.clone(), sink.clone()));
-    let reported = Reported::default();
-    let reports = feed::egress_nodes(client.clone(), reported.clone(), sink.clone());
-    tasks.spawn_until_shutdown("egress nodes", reports);
-    let looks = liveness::watch_over(client.clone(), reported, sink.clone());
-    tasks.spawn_until_shutdown("liveness", looks);
+    let parts = Parts {
+        client,
+        writing,
+        metrics,
+        events,
+        lead,
+    };
     let (told, configuration) = watch::channel(Configuration::default());
-    let store = agents::store::Store::new(&client, NAMESPACE);
-    let follower = Follower::new(store, args.config.clone(), told, metrics.clone());
-    let changes = agents::changes::of_configuration(&client, &args.config);
-    tasks.spawn_until_shutdown("configuration", follower.run(changes));
-    let keeper = agents_keeper(args, &writing, &metrics, configuration.clone());
-    let changes = agents::changes::of_agents(&client, NAMESPACE);
-    let keeping = keeper.run(changes, lead.clone(), end_of_agents);
-    tasks.spawn_to_end("agents", keeping);
-    let guarding = Guard::new(&writing).run(lead, end_of_guard);
-    tasks.spawn_to_end("guard", guarding);
-    tasks.spawn_until_shutdown("nodes", feed::nodes(client, configuration, sink));
+    reconcile(&parts, configuration.clone(), (able, others), process);
+    follow_configuration(args, &parts, told, process);
+    keep_certificates(args, &parts, process);
+    keep_agents(args, &parts, configuration, process);
+    let end = process.tasks.shutdown().cancelled_owned();
+    let pulse = process.liveness.pulse("guard");
+    let guarding = Guard::new(&parts.writing, pulse).run(parts.lead, end);
+    process.tasks.spawn_to_end("guard", guarding);
     Ok(())
 }
 
-/// Keeps what the agents are run from.
-fn agents_keeper(
-    args: &Args,
-    writing: &Client,
-    metrics: &Metrics,
+/// What many tasks need.
+struct Parts {
+    client: Client,
+    /// The client that is for writing.
+    writing: Client,
+    metrics: Metrics,
+    events: Events,
+    lead: Lead,
+}
+
+/// From what there is to what follows for Egresses and pools.
+fn reconcile(
+    parts: &Parts,
     configuration: watch::Receiver<Configuration>,
-) -> agents::keeper::Keeper<agents::Real> {
+    (able, others): (oneshot::Sender<()>, Others),
+    process: &mut Process,
+) {
+    let Parts {
+        client,
+        writing,
+        metrics,
+        events,
+        lead,
+    } = parts;
+    let (sink, messages) = mpsc::channel(MESSAGES);
+    let ready = process.readiness.wait_for("the first lists of all watches");
+    let seen = Seen { ready, able };
+    let pulse = process.liveness.pulse("reconciler");
+    let writer = Writer::new(writing.clone(), events.clone());
+    let lead = (lead.clone(), others);
+    let reconciler = Reconciler::new(writer, metrics.clone(), lead, seen, pulse);
+    let tasks = &mut process.tasks;
+    let end = tasks.shutdown().cancelled_owned();
+    tasks.spawn_to_end("reconciler", reconciler.run(messages, end));
+    let (client, sink) = (|| client.clone(), || sink.clone());
+    tasks.spawn_until_shutdown("egresses", feed::egresses(client(), sink()));
+    tasks.spawn_until_shutdown("pools", feed::pools(client(), sink()));
+    let reported = Reported::default();
+    let reports = feed::egress_nodes(client(), reported.clone(), sink());
+    tasks.spawn_until_shutdown("egress nodes", reports);
+    let pulse = process.liveness.pulse("liveness");
+    let looks = liveness::watch_over(client(), reported, sink(), pulse);
+    tasks.spawn_until_shutdown("liveness", looks);
+    tasks.spawn_until_shutdown("nodes", feed::nodes(client(), configuration, sink()));
+}
+
+fn follow_configuration(
+    args: &Args,
+    parts: &Parts,
+    told: watch::Sender<Configuration>,
+    process: &mut Process,
+) {
+    let store = agents::store::Store::new(&parts.client, NAMESPACE);
+    let follower = Follower::new(store, args.config.clone(), told, parts.metrics.clone());
+    let changes = agents::changes::of_configuration(&parts.client, &args.config);
+    let pulse = process.liveness.pulse("configuration");
+    let following = follower.run(changes, pulse);
+    process
+        .tasks
+        .spawn_until_shutdown("configuration", following);
+}
+
+fn keep_certificates(args: &Args, parts: &Parts, process: &mut Process) {
+    let kept = certificate::keeper::Keeper::new(
+        Store::new(&parts.writing, NAMESPACE),
+        settings(args),
+        Real,
+        parts.metrics.clone(),
+    );
+    let changes = changes(&parts.client, NAMESPACE);
+    keep("webhook certificates", kept, changes, parts, process);
+}
+
+fn keep_agents(
+    args: &Args,
+    parts: &Parts,
+    configuration: watch::Receiver<Configuration>,
+    process: &mut Process,
+) {
     let wish = agents::store::Wish {
         image: args.agent_image.clone().filter(|image| !image.is_empty()),
         max_unavailable: args.agent_max_unavailable,
     };
-    agents::keeper::Keeper::new(
-        writing,
-        agents::store::Store::new(writing, NAMESPACE),
+    let kept = agents::keeper::Keeper::new(
+        parts.events.clone(),
+        agents::store::Store::new(&parts.writing, NAMESPACE),
         wish,
         args.gossip_key_lifetime,
         agents::Real,
-        metrics.clone(),
         configuration,
-    )
+    );
+    let changes = select(
+        agents::changes::of_agents(&parts.client, NAMESPACE),
+        kept.changes().boxed(),
+    );
+    keep("agents", kept, changes, parts, process);
+}
+
+fn keep<K: Kept + 'static>(
+    name: &'static str,
+    kept: K,
+    changes: impl Stream<Item = K::Change> + Send + Unpin + 'static,
+    parts: &Parts,
+    process: &mut Process,
+) {
+    let pulse = process.liveness.pulse(name);
+    let keeper = Keeper::new(kept, parts.lead.clone(), parts.metrics.clone(), pulse);
+    let end = process.tasks.shutdown().cancelled_owned();
+    process.tasks.spawn_to_end(name, keeper.run(changes, end));
 }
 
 /// Another one in every life of every replica: one that was killed does not take itself for its successor.

@@ -10,12 +10,11 @@ pub mod leave;
 pub mod plan;
 pub mod rights;
 
+use egret_runtime::home::NAMESPACE;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
-
-use crate::certificate::registration::NAMESPACE;
 
 /// Keeps what the end needs until it is over.
 pub const FINALIZER: &str = "egret.dev/teardown";

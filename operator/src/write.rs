@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::condition::{recorded, written};
 use crate::events::{Events, Happening};
+use crate::teardown::plan::released;
 
 /// Deletion of an Egress waits until no node answers for its IP.
 pub const EGRESS_FINALIZER: &str = "egret.dev/egress-ip";
@@ -203,13 +204,14 @@ where
         .map(drop)
 }
 
-/// Takes a finalizer away, whoever may have written it too: a copied manifest does, and its deletion must not hang.
-async fn release<K>(api: &Api<K>, current: &K, finalizer: &str) -> Result<(), Error>
+/// Takes a finalizer away where it is, whoever may have written it too: a copied manifest does, and its deletion must not hang.
+pub(crate) async fn release<K>(api: &Api<K>, current: &K, finalizer: &str) -> Result<(), Error>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let found = current.meta().finalizers.iter().flatten();
-    let others: Vec<_> = found.filter(|found| *found != finalizer).collect();
+    let Some(others) = released(current.meta(), finalizer) else {
+        return Ok(());
+    };
     let patch = json!({"metadata": {"finalizers": others}});
     amend(api, current, &patch, MANAGER, Part::Object).await
 }

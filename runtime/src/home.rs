@@ -1,7 +1,7 @@
 //! The namespace that a process lives in.
 //!
-//! Owns the question whether it is being deleted: then SIGTERM means the end of Egret in this cluster, and otherwise a
-//! restart. Never acts on the answer. Whatever is not known for certain is a restart.
+//! Owns its name, and the question whether it is being deleted: then SIGTERM means the end of Egret in this cluster, and
+//! otherwise a restart. Never acts on the answer. Whatever is not known for certain is a restart.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use tracing::{info, warn};
 
 use crate::describe;
 use crate::process::GRACE;
+
+/// The namespace that Egret lives in. There is no choice: the roles name it, and so does what the API server is told of
+/// the operator.
+pub const NAMESPACE: &str = "egret-system";
 
 /// A process that is only to be started again does not wait longer than this for an API server that does not answer.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -56,6 +56,18 @@ impl Pulse {
         self.liveness.lock().insert(self.name, Instant::now());
     }
 
+    /// Waits for what may rightly take long, and beats meanwhile. May be dropped at any time.
+    pub async fn through<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
+        loop {
+            self.beat();
+            tokio::select! {
+                came = &mut wait => return came,
+                () = self.due() => {}
+            }
+        }
+    }
+
     /// Waits until it is time to go round, work or not. May be dropped at any time.
     pub async fn due(&self) {
         let last = self.liveness.lock().get(self.name).copied();
@@ -109,6 +121,21 @@ mod tests {
             sleep(BEAT_EVERY / 2).await;
             assert_eq!(liveness.stuck(), []);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_waits_for_what_may_take_long_is_alive_while_it_does() {
+        let liveness = Liveness::default();
+        let pulse = liveness.pulse("writer");
+        let waiting = tokio::spawn(async move {
+            pulse.through(sleep(STUCK_AFTER * 2)).await;
+            pending::<()>().await;
+        });
+        sleep(STUCK_AFTER * 2).await;
+        assert_eq!(liveness.stuck(), []);
+        sleep(STUCK_AFTER + BEAT_EVERY).await;
+        assert_eq!(liveness.stuck().len(), 1);
+        waiting.abort();
     }
 
     #[tokio::test(start_paused = true)]

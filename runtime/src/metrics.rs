@@ -7,6 +7,7 @@
 pub mod page;
 pub mod requests;
 pub(crate) mod watches;
+pub mod writes;
 
 use std::sync::LazyLock;
 

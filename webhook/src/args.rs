@@ -6,6 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use clap::Parser;
 use egret_runtime::args::Common;
+use egret_runtime::home::NAMESPACE;
 
 /// Port of the webhook unless `--address` says otherwise.
 pub const PORT: u16 = 9443;
@@ -18,7 +19,7 @@ pub struct Args {
     #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)))]
     pub address: SocketAddr,
     /// The namespace that Egret is in.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "egret-system")]
+    #[arg(long, env = "POD_NAMESPACE", default_value = NAMESPACE)]
     pub namespace: String,
     /// What every process has.
     #[command(flatten)]

@@ -12,6 +12,7 @@ use egret_domain::name::{NodeName, PodName};
 use egret_domain::net::Cidr;
 use egret_domain::node::{ClusterNode, EgressFact, Fact, Pod, UnusableEgress};
 use egret_domain::ownership::Holding;
+use egret_runtime::home::NAMESPACE;
 use egret_runtime::watch::Key;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
@@ -83,11 +84,9 @@ pub(super) fn pod_name(key: &Key) -> PodName {
     }
 }
 
-/// Egret's own namespace. What is in it must reach the API server, wherever that is, for an Egress to get its IP at all:
-/// an Egress for every Pod would have it wait for itself.
-const OWN_NAMESPACE: &str = "egret-system";
-
-/// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own; one of Egret's keeps it.
+/// A Pod on the host's network, without an address yet, or that has ended, has no way out of its own; one of Egret's keeps
+/// it. These must reach the API server, wherever that is, for an Egress to get its IP at all: an Egress for every Pod would
+/// have it wait for itself.
 pub(super) fn pod(object: &v1::Pod) -> Fact {
     let name = pod_name(&Key::of(&object.metadata));
     let on_host = object
@@ -99,7 +98,7 @@ pub(super) fn pod(object: &v1::Pod) -> Fact {
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
-    let is_own = object.metadata.namespace.as_deref() == Some(OWN_NAMESPACE);
+    let is_own = object.metadata.namespace.as_deref() == Some(NAMESPACE);
     let addresses = addresses(object);
     if is_own || on_host || has_ended || addresses.is_empty() {
         return Fact::PodGone(name);

@@ -1,12 +1,15 @@
 //! Renewals as a mock API server receives them.
 
+use egret_runtime::live::Liveness;
+
 use super::*;
 use crate::stored::Stored;
 
 const LEASE: &str = "/namespaces/egret-system/leases/node-1";
 
 fn start(stored: &Stored) {
-    tokio::spawn(renew(stored.client(), "node-1".into()));
+    let pulse = Liveness::default().pulse("lease");
+    tokio::spawn(renew(stored.client(), "node-1".into(), pulse));
 }
 
 /// The clock of the test stands still but for what waits: whole renewals are awaited.

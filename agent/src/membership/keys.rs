@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use egret_crds::keyring::{BadKeyring, ENTRY, Keyring, MOST_BYTES};
+use egret_runtime::live::Pulse;
 use thiserror::Error;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -62,9 +63,10 @@ pub async fn from(folder: &Path) -> Result<Keyring, Error> {
 }
 
 /// Tells the keys whenever they change, for ever.
-pub async fn follow(folder: PathBuf, keys: watch::Sender<Keyring>) {
+pub async fn follow(folder: PathBuf, keys: watch::Sender<Keyring>, pulse: Pulse) {
     let mut is_broken = false;
     loop {
+        pulse.beat();
         sleep(LOOK_EVERY).await;
         match from(&folder).await {
             Ok(now) => {
@@ -93,6 +95,7 @@ pub async fn follow(folder: PathBuf, keys: watch::Sender<Keyring>) {
 #[cfg(test)]
 mod tests {
     use egret_crds::keyring::Key;
+    use egret_runtime::live::Liveness;
 
     use super::*;
 
@@ -106,7 +109,8 @@ mod tests {
         let file = folder.path().join(ENTRY);
         std::fs::write(&file, ring(1).text()).unwrap();
         let (sender, mut keys) = watch::channel(from(folder.path()).await.unwrap());
-        let task = tokio::spawn(follow(folder.path().to_owned(), sender));
+        let pulse = Liveness::default().pulse("gossip keys");
+        let task = tokio::spawn(follow(folder.path().to_owned(), sender, pulse));
         let mut hold = async |ring: Keyring| {
             let wait = keys.wait_for(|keys| *keys == ring);
             tokio::time::timeout(Duration::from_secs(20), wait)

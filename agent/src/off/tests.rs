@@ -2,6 +2,7 @@
 
 use egret_crds::{Egress, EgressSpec, EgressStatus};
 use egret_domain::datapath::Element;
+use egret_runtime::live::Liveness;
 
 use super::*;
 use crate::feed;
@@ -27,6 +28,7 @@ fn world() -> World {
         kernel: kernel.clone(),
         statuses: statuses.clone(),
         report: sender,
+        pulse: Liveness::default().pulse("cleaner"),
     };
     tokio::spawn(cleaner.run(received));
     World {

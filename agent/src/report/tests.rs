@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use egret_crds::keyring::Key;
+use egret_runtime::live::Liveness;
 use prometheus_client::registry::Registry;
 
 use super::*;
@@ -120,7 +121,8 @@ async fn news_are_written_now_and_then_and_a_report_that_was_deleted_is_made_aga
     let stored = Stored::with_node("node-1", "of-node-1");
     let (send, reports) = watch::channel(NodeReport::default());
     let (_keys, keys) = watch::channel(Keyring::of(Key::new([7; 32])));
-    let task = tokio::spawn(writer(&stored).run(reports, keys));
+    let pulse = Liveness::default().pulse("report writer");
+    let task = tokio::spawn(writer(&stored).run(reports, keys, pulse));
     for pods in 0..20 {
         send.send_replace(NodeReport {
             pods,

@@ -1,5 +1,6 @@
 //! The patches of statuses.
 
+use egret_runtime::live::Liveness;
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::json;
@@ -90,7 +91,14 @@ async fn two_nodes_that_contradict_each_other_do_it_less_and_less_often() {
     let statuses = Statuses::default();
     let client = Client::new(service, "default");
     let metrics = Metrics::default();
-    tokio::spawn(write(client, "node-1".into(), statuses.clone(), metrics));
+    let pulse = Liveness::default().pulse("status writer");
+    tokio::spawn(write(
+        client,
+        "node-1".into(),
+        statuses.clone(),
+        metrics,
+        pulse,
+    ));
     let mut server = Box::pin(server);
     let mut writes = 0;
     let contradicted = async {

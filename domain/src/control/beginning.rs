@@ -13,6 +13,9 @@ impl Control {
     /// Everything that there is has been seen, and this operator decides from now on.
     pub(super) fn begin(&mut self) {
         self.is_synced = true;
+        if take(&mut self.is_superseded) {
+            self.dirty.limits.clear();
+        }
         self.addresses = Addresses::default();
         let moves = self.places.moves.forgotten();
         self.places = Places::of(self.nodes.keys(), moves);
@@ -36,14 +39,20 @@ impl Control {
         };
     }
 
-    /// Another operator decides. Facts are noted all the same; what they touch need not be, for [`Self::begin`] looks at
+    /// This operator does not decide. Facts are noted all the same; what they touch need not be, for [`Self::begin`] looks at
     /// everything.
     pub(super) fn rest(&mut self) {
         self.is_synced = false;
         self.dirty = self.unheard();
     }
 
-    /// What people have not been told yet, and nobody else knows of.
+    /// Another operator decides. Until this one does, what it sees is the other's to tell.
+    pub(super) fn step_back(&mut self) {
+        self.is_superseded = true;
+        self.rest();
+    }
+
+    /// What people have not been told yet.
     fn unheard(&mut self) -> Dirty {
         Dirty {
             limits: take(&mut self.dirty.limits),

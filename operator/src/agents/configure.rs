@@ -10,6 +10,7 @@ use egret_domain::problem::{Problem, Problems};
 use egret_runtime::apply::Error;
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
+use egret_runtime::live::Pulse;
 use egret_runtime::watch::Key;
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
@@ -110,13 +111,14 @@ impl Follower {
     }
 
     /// Follows it until nobody tells of changes any more.
-    pub async fn run(self, mut changes: impl Stream<Item = ()> + Unpin) {
+    pub async fn run(self, mut changes: impl Stream<Item = ()> + Unpin, pulse: Pulse) {
         let mut failures: u32 = 0;
         loop {
+            pulse.beat();
             match self.look().await {
                 Ok(()) => {
                     failures = 0;
-                    match timeout(LONGEST_REST, changes.next()).await {
+                    match pulse.through(timeout(LONGEST_REST, changes.next())).await {
                         Ok(None) => return,
                         Ok(Some(())) => sleep(GATHER).await,
                         Err(_) => {}
@@ -133,7 +135,7 @@ impl Follower {
                         ?delay,
                         "configuration not read, will retry"
                     );
-                    sleep(delay).await;
+                    pulse.through(sleep(delay)).await;
                 }
             }
         }
@@ -200,7 +202,7 @@ fn log(now: &Configuration, ignored: &str) {
         error!(
             source,
             problems = all,
-            "the configuration is wrong, and none was in force before: nothing is done until it is mended"
+            "the configuration is wrong, and none was in force before: nothing is decided about Egresses, and no agents are run, until it is mended"
         );
     }
 }

@@ -1,53 +1,33 @@
-//! The loop that keeps the agents' objects.
+//! The agents' objects as they are kept (see [`crate::keeper`]).
 //!
-//! Owns its rhythm: read everything, take one step, read again, until there is nothing to do; then rest until something
-//! changes or comes due. What it knows beyond the objects may be lost at any moment. Never decides what the step is (see
+//! Owns what is known of them from one look to the next, and how a step is taken. Never decides what the step is (see
 //! [`super::plan`]).
-
-use std::time::Duration;
 
 use egret_crds::keyring::Keyring;
 use egret_crds::settings::Settings;
-use egret_runtime::apply::NOT_LEADING;
-use egret_runtime::backoff::Limits;
-use egret_runtime::describe;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::watch;
-use tokio::time::sleep;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use super::configure::Configuration;
 use super::plan::{Agents, Observed, Step, plan};
 use super::rotation::{self, Change};
 use super::store::{Store, Stored, Wish};
 use super::{Outside, Problem};
-use crate::lease::{Lead, leads};
-use crate::metrics::Metrics;
+use crate::events::{Events, Happening};
+use crate::keeper::{Kept, Turn};
 
-/// What changes together is looked at together.
-const GATHER: Duration = Duration::from_millis(100);
-/// Looked at again after this time at the latest: a clock may be set, and rest is counted by another.
-const LONGEST_REST: Duration = Duration::from_mins(10);
-/// More steps without a rest mean that somebody undoes them.
-const MOST_STEPS: usize = 16;
-/// An Event takes no more text, in bytes.
-const NOTE_BYTES: usize = 1000;
-const BACKOFF: Limits = Limits {
-    first: Duration::from_millis(500),
-    most: Duration::from_mins(1),
-};
+/// What is told of a configuration that was wrong and is mended.
+const IN_FORCE: &str = "the configuration is in force";
 
 /// Keeps the agents' objects.
 pub struct Keeper<O> {
-    client: Client,
+    events: Events,
     store: Store,
     wish: Wish,
     key_lifetime: SignedDuration,
     outside: O,
-    metrics: Metrics,
     configuration: watch::Receiver<Configuration>,
     /// What an Event has told of the configuration.
     told: Option<Configuration>,
@@ -58,27 +38,59 @@ pub struct Keeper<O> {
     unclean: Option<(usize, Timestamp)>,
 }
 
+impl<O: Outside> Kept for Keeper<O> {
+    type Change = ();
+    type Problem = Problem;
+
+    const WHAT: &'static str = "agents";
+
+    fn now(&self) -> Timestamp {
+        self.outside.now()
+    }
+
+    fn forget(&mut self) {
+        (self.told, self.agents, self.keys, self.unclean) = (None, None, None, None);
+    }
+
+    fn note(&mut self, (): ()) {}
+
+    async fn step(&mut self, now: Timestamp) -> Result<Turn<Problem>, Problem> {
+        self.tell();
+        let settings = self.configuration.borrow().in_force.clone();
+        let Some(settings) = settings else {
+            return Ok(Turn::Rest { until: None });
+        };
+        let found = self.store.read().await?;
+        let observed = self.observe(now, &found, &settings)?;
+        let step = plan(now, self.key_lifetime, &observed);
+        if let Step::Rest { until } = step {
+            return Ok(Turn::Rest { until });
+        }
+        let what = name(&step);
+        let result = self.take(now, step, &found, &settings).await;
+        Ok(Turn::Taken { what, result })
+    }
+}
+
 impl<O: Outside> Keeper<O> {
     /// One that has seen nothing yet.
     pub fn new(
-        client: &Client,
+        events: Events,
         store: Store,
         wish: Wish,
         key_lifetime: SignedDuration,
         outside: O,
-        metrics: Metrics,
         configuration: watch::Receiver<Configuration>,
     ) -> Self {
         if wish.image.is_none() {
             warn!("no --agent-image: the agents are run by somebody else");
         }
         Self {
-            client: client.clone(),
+            events,
             store,
             wish,
             key_lifetime,
             outside,
-            metrics,
             configuration,
             told: None,
             agents: None,
@@ -87,115 +99,9 @@ impl<O: Outside> Keeper<O> {
         }
     }
 
-    /// Keeps them while this replica leads, until `end` or until nobody tells of changes any more. A step that is under way
-    /// at the end is finished.
-    pub async fn run(
-        mut self,
-        mut changes: impl Stream<Item = ()> + Unpin,
-        mut lead: Lead,
-        end: impl Future<Output = ()>,
-    ) {
-        let mut failures: u32 = 0;
-        tokio::pin!(end);
-        loop {
-            tokio::select! {
-                goes_on = self.led(&mut lead, &mut changes) => if !goes_on { return },
-                () = &mut end => return,
-            }
-            self.tell().await;
-            let rest = match self.settle().await {
-                Ok(until) => {
-                    failures = 0;
-                    self.rest_until(until)
-                }
-                Err(problem) => {
-                    let delay = if problem.category() == NOT_LEADING {
-                        GATHER
-                    } else {
-                        failures = failures.saturating_add(1);
-                        let delay = BACKOFF.delay(failures);
-                        report(&problem, delay);
-                        delay
-                    };
-                    tokio::select! {
-                        () = sleep(delay) => continue,
-                        () = &mut end => return,
-                    }
-                }
-            };
-            tokio::select! {
-                goes_on = self.rest(rest, &mut changes) => if !goes_on { return },
-                () = &mut end => return,
-            }
-        }
-    }
-
-    /// Waits until this replica leads; `false` when nobody tells any more. What was known beyond the objects may be true no
-    /// more by then.
-    async fn led(
-        &mut self,
-        lead: &mut Lead,
-        changes: &mut (impl Stream<Item = ()> + Unpin),
-    ) -> bool {
-        if *lead.borrow_and_update() {
-            return true;
-        }
-        (self.told, self.agents, self.keys, self.unclean) = (None, None, None, None);
-        leads(lead, changes).await
-    }
-
-    fn rest_until(&self, due: Option<Timestamp>) -> Duration {
-        let rest = due.map(|due| due.duration_since(self.outside.now()));
-        let rest = rest.map_or(LONGEST_REST, |rest| {
-            Duration::try_from(rest).unwrap_or_default()
-        });
-        rest.min(LONGEST_REST)
-    }
-
-    /// Waits for so long or until something changes; `false` when nobody tells any more.
-    async fn rest(
-        &mut self,
-        rest: Duration,
-        changes: &mut (impl Stream<Item = ()> + Unpin),
-    ) -> bool {
-        tokio::select! {
-            object = changes.next() => if object.is_none() { return false },
-            setting = self.configuration.changed() => if setting.is_err() { return false },
-            () = sleep(rest) => return true,
-        }
-        sleep(GATHER).await;
-        while let Some(Some(())) = changes.next().now_or_never() {}
-        true
-    }
-
-    /// Takes steps until there is nothing to do before a time, which it gives.
-    async fn settle(&mut self) -> Result<Option<Timestamp>, Problem> {
-        let settings = self.configuration.borrow_and_update().in_force.clone();
-        let Some(settings) = settings else {
-            return Ok(None);
-        };
-        for _ in 0..MOST_STEPS {
-            let now = self.outside.now();
-            let found = self.store.read().await?;
-            let observed = self.observe(now, &found, &settings)?;
-            let step = plan(now, self.key_lifetime, &observed);
-            if let Step::Rest { until } = step {
-                return Ok(until);
-            }
-            let what = name(&step);
-            match self.take(now, step, &found, &settings).await {
-                Err(Problem::Api(error)) if error.category() == "conflict" => {
-                    self.metrics.count(what, "conflict");
-                    debug!(what, "somebody else was faster, will look again");
-                }
-                Err(problem) => {
-                    self.metrics.count(what, problem.category());
-                    return Err(problem);
-                }
-                Ok(()) => self.metrics.count(what, "written"),
-            }
-        }
-        Err(Problem::Restless)
+    /// Tells of each change of the configuration, as others tell of those of objects.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<O> {
+        told_of(self.configuration.clone())
     }
 
     fn observe(
@@ -254,7 +160,7 @@ impl<O: Outside> Keeper<O> {
             }
             Step::AskAgents => self.agents = Some(store.agents(now).await?),
             Step::DeleteDaemonSet(behind) => {
-                store.delete_daemon_set().await?;
+                store.delete_daemon_set(stored).await?;
                 info!("Egress is off: agents' DaemonSet deleted");
                 if !behind.is_empty() {
                     warn!(
@@ -263,11 +169,10 @@ impl<O: Outside> Keeper<O> {
                     );
                 }
             }
-            Step::DeleteReports(nodes) => {
-                for node in &nodes {
-                    store.delete_report(node).await?;
-                }
+            Step::DeleteReports(agents) => {
+                // Whatever comes of it, they have to be read anew.
                 self.agents = None;
+                store.delete_reports(agents).await?;
             }
             Step::Rest { .. } => {}
         }
@@ -299,46 +204,28 @@ impl<O: Outside> Keeper<O> {
         Ok(())
     }
 
-    /// Tells in an Event what is wrong with the configuration, and that it is mended.
-    async fn tell(&mut self) {
+    /// Tells in an Event what is wrong with the configuration, and that it is mended, if this replica has told that it was
+    /// wrong.
+    fn tell(&mut self) {
         let now = self.configuration.borrow().clone();
         let was_wrong = self.told.as_ref().is_some_and(|told| told.wrong.is_some());
         let is_told = self.told.as_ref() == Some(&now);
-        let event = match &now.wrong {
+        let news = match &now.wrong {
             _ if is_told => None,
-            Some(problems) => Some((EventType::Warning, "InvalidConfig", problems.to_string())),
-            None if was_wrong => Some((
-                EventType::Normal,
-                "ValidConfig",
-                "the configuration is in force".to_owned(),
-            )),
+            Some(problems) => Some((false, "InvalidConfig", problems.to_string())),
+            None if was_wrong => Some((true, "ValidConfig", IN_FORCE.to_owned())),
             None => None,
         };
-        if let (Some((kind, reason, note)), Some(source)) = (event, &now.source) {
-            // A new one for each: a recorder would count other problems as the same Event once more.
-            let recorder = Recorder::new(self.client.clone(), Reporter::from("egret-operator"));
-            let event = Event {
-                type_: kind,
-                reason: reason.to_owned(),
-                note: Some(shortened(note)),
-                action: "Configure".to_owned(),
-                secondary: None,
-            };
-            if let Err(error) = recorder.publish(&event, source).await {
-                warn!(error = describe(&error), reason, "Event not written");
-            }
+        if let (Some((is_good, reason, message)), Some(source)) = (news, &now.source) {
+            self.events.tell(Happening {
+                regarding: source.clone(),
+                is_good,
+                reason,
+                message,
+            });
         }
         self.told = Some(now);
     }
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > NOTE_BYTES {
-        let end = text.floor_char_boundary(NOTE_BYTES);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 fn name(step: &Step) -> &'static str {
@@ -353,19 +240,12 @@ fn name(step: &Step) -> &'static str {
     }
 }
 
-fn report(problem: &Problem, delay: Duration) {
-    let (category, error) = (problem.category(), describe(problem));
-    let what = "agents not kept";
-    if category == "forbidden" {
-        error!(
-            category,
-            error,
-            ?delay,
-            "{what}: check the operator's roles"
-        );
-    } else {
-        warn!(category, error, ?delay, "{what}, will retry");
-    }
+/// Tells each time that what is configured changes.
+fn told_of(configuration: watch::Receiver<Configuration>) -> impl Stream<Item = ()> + Send {
+    stream::unfold(configuration, async |mut configuration| {
+        configuration.changed().await.ok()?;
+        Some(((), configuration))
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! until their nodes are clean. A function of what was read and of the time: never reads a clock or an object.
 
 use jiff::{SignedDuration, Timestamp};
+use kube::api::ObjectMeta;
 
 use super::rotation::{self, Change, Kept, Turn, later};
 
@@ -11,6 +12,25 @@ use super::rotation::{self, Change, Kept, Turn, later};
 pub const ASK_EVERY: SignedDuration = SignedDuration::from_secs(3);
 /// Where Egress is off, agents that are not clean are given up if for so long no further one has become so.
 pub const LONGEST_STALL: SignedDuration = SignedDuration::from_mins(10);
+
+/// An object at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Version {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// `metadata.resourceVersion`.
+    pub version: Option<String>,
+}
+
+impl Version {
+    /// That in an object's metadata.
+    pub fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.clone(),
+            version: meta.resource_version.clone(),
+        }
+    }
+}
 
 /// What an agent reports, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +43,8 @@ pub struct Agent {
     pub is_clean: bool,
     /// Whether there still is such a node.
     pub has_node: bool,
+    /// The report that says so.
+    pub report: Version,
 }
 
 /// What all agents report.
@@ -105,8 +127,8 @@ pub enum Step {
     AskAgents,
     /// Delete the `DaemonSet`; these nodes were waited for in vain.
     DeleteDaemonSet(Vec<String>),
-    /// Delete what agents have reported of these nodes.
-    DeleteReports(Vec<String>),
+    /// Delete what these agents have reported.
+    DeleteReports(Vec<Agent>),
     /// Nothing before then, or before something changes.
     Rest {
         /// If there is such a time.
@@ -154,11 +176,10 @@ fn off(now: Timestamp, observed: &Observed) -> Step {
         return Step::AskAgents;
     };
     if observed.daemon_set == DaemonSet::Absent {
-        let reports: Vec<_> = agents.all.iter().map(|agent| agent.node.clone()).collect();
-        return if reports.is_empty() {
+        return if agents.all.is_empty() {
             REST
         } else {
-            Step::DeleteReports(reports)
+            Step::DeleteReports(agents.all.clone())
         };
     }
     let unclean = agents.unclean();

@@ -1,7 +1,7 @@
 //! What the agents are run from: a `ConfigMap`, a Secret and a `DaemonSet`; and the configuration that is read for it.
 //!
-//! Owns how they are read and written. The Secret is written only if it is still as it was read, so of two operators one
-//! reads anew. Never decides.
+//! Owns how they are read and written. Each is written and deleted only if it is still as it was read, so of two operators
+//! one reads anew. Never decides.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,20 @@ use egret_crds::node::DISABLED;
 use egret_crds::settings::{Documents, Settings};
 use egret_runtime::apply::{Error, How, Part, amend, apply, is_as_wanted, within_limit};
 use egret_runtime::watch::Key;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Secret};
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPolicy};
+use kube::api::{
+    DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::{Api, Client, Resource};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::daemon_set::{GOSSIP, MaxUnavailable, NAME, configuration, daemon_set};
-use super::plan::{self, Agent, Agents};
+use super::plan::{self, Agent, Agents, Version};
 use super::rotation::Kept;
 use crate::write::MANAGER;
 
@@ -32,13 +35,16 @@ pub const ANTREA_NAMESPACE: &str = "kube-system";
 /// How the names of its objects begin.
 pub const ANTREA_PREFIX: &str = "antrea-config-";
 
-/// Whatever somebody else has put there has to go.
+/// Whatever somebody else has put there has to go, but not before it has been read.
 const OURS: How = How {
     manager: MANAGER,
     part: Part::Object,
     force: true,
-    if_unchanged: false,
+    if_unchanged: true,
 };
+
+/// Reports that are deleted at the same time.
+const AT_ONCE: usize = 16;
 
 /// Reads and writes.
 #[derive(Clone)]
@@ -205,11 +211,14 @@ impl Store {
         .map(drop)
     }
 
-    /// Deletes the `DaemonSet`. Its Pods go too; on a node that is dead nobody waits for that.
-    pub async fn delete_daemon_set(&self) -> Result<(), Error> {
+    /// Deletes the `DaemonSet`, if it is still as it was read. Its Pods go too; on a node that is dead nobody waits for that.
+    pub async fn delete_daemon_set(&self, stored: &Stored) -> Result<(), Error> {
+        let Some(found) = &stored.daemon_set else {
+            return Ok(());
+        };
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            ..DeleteParams::default()
+            ..as_read(Version::of(&found.metadata))
         };
         gone(
             within_limit(self.daemon_sets.delete(NAME, &params))
@@ -218,14 +227,14 @@ impl Store {
         )
     }
 
-    /// Deletes what the agent of a node has reported.
-    pub async fn delete_report(&self, node: &str) -> Result<(), Error> {
-        let params = DeleteParams::default();
-        gone(
-            within_limit(self.reports.delete(node, &params))
-                .await
-                .map(drop),
-        )
+    /// Deletes what agents have reported, as far as each report is still the same.
+    pub async fn delete_reports(&self, agents: Vec<Agent>) -> Result<(), Error> {
+        let deletions = stream::iter(agents).map(async |agent| {
+            let params = as_read(agent.report);
+            let deleted = within_limit(self.reports.delete(&agent.node, &params)).await;
+            gone(deleted.map(drop))
+        });
+        deletions.buffer_unordered(AT_ONCE).try_collect().await
     }
 }
 
@@ -299,6 +308,7 @@ fn newest(all: Vec<ConfigMap>) -> Option<ConfigMap> {
 }
 
 fn agent(report: EgressNode, nodes: &BTreeSet<String>) -> Agent {
+    let version = Version::of(&report.metadata);
     let node = report.metadata.name.unwrap_or_default();
     let status = report.status.unwrap_or_default();
     let mut conditions = status.conditions.iter();
@@ -307,8 +317,17 @@ fn agent(report: EgressNode, nodes: &BTreeSet<String>) -> Agent {
             .any(|condition| condition.type_ == "Ready" && condition.reason == DISABLED),
         has_node: nodes.contains(&node),
         keys: status.gossip_keys,
+        report: version,
         node,
     }
+}
+
+/// Only what is still in this version is deleted; else it is a conflict.
+fn as_read(Version { uid, version }: Version) -> DeleteParams {
+    DeleteParams::default().preconditions(Preconditions {
+        uid,
+        resource_version: version,
+    })
 }
 
 /// What is gone already need not be deleted.

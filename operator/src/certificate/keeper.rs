@@ -1,18 +1,11 @@
-//! The loop that keeps the webhook's certificates.
+//! The webhook's certificates as they are kept (see [`crate::keeper`]).
 //!
-//! Owns its rhythm: read everything, take one step, read again, until there is nothing to do; then rest until something
-//! changes or comes due. Only while this replica leads. What it knows beyond the objects may be lost at any moment. Never decides what the step is (see
+//! Owns what is known of them from one look to the next, and how a step is taken. Never decides what the step is (see
 //! [`super::plan`]).
 
-use std::time::Duration;
-
-use egret_runtime::apply::NOT_LEADING;
-use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
-use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::changes::Change;
 use super::issue::{self, Pair};
@@ -23,19 +16,8 @@ use super::read::{self, Unusable};
 use super::registration::server_names;
 use super::store::{Store, Stored};
 use super::{Outside, Problem, Settings};
-use crate::lease::{Lead, leads};
+use crate::keeper::{Kept, Turn};
 use crate::metrics::Metrics;
-
-/// What changes together is looked at together.
-const GATHER: Duration = Duration::from_millis(100);
-/// Looked at again after this time at the latest: a clock may be set, and rest is counted by another.
-const LONGEST_REST: Duration = Duration::from_mins(10);
-/// More steps without a rest mean that somebody undoes them.
-const MOST_STEPS: usize = 16;
-const BACKOFF: Limits = Limits {
-    first: Duration::from_millis(500),
-    most: Duration::from_mins(1),
-};
 
 /// Keeps the certificates.
 #[derive(Debug)]
@@ -59,6 +41,43 @@ struct View {
     no_leaf: Option<Unusable>,
 }
 
+impl<O: Outside> Kept for Keeper<O> {
+    type Change = Change;
+    type Problem = Problem;
+
+    const WHAT: &'static str = "webhook certificates";
+
+    fn now(&self) -> Timestamp {
+        self.outside.now()
+    }
+
+    fn forget(&mut self) {
+        (self.trusted, self.replicas, self.lag) = (None, None, Lag::default());
+        // The leader tells what is so.
+        self.metrics.show_registered(false);
+        self.metrics.show_replicas(0, 0);
+    }
+
+    fn note(&mut self, change: Change) {
+        if change == Change::Replicas {
+            self.replicas = None;
+        }
+    }
+
+    async fn step(&mut self, now: Timestamp) -> Result<Turn<Problem>, Problem> {
+        let stored = self.store.read().await?;
+        let view = self.view(now, &stored)?;
+        let step = plan(now, &view.observed);
+        if let Step::Rest { until } = step {
+            self.show(now, &view.observed);
+            return Ok(Turn::Rest { until: Some(until) });
+        }
+        let what = name(&step);
+        let result = self.take(now, step, &stored, &view).await;
+        Ok(Turn::Taken { what, result })
+    }
+}
+
 impl<O: Outside> Keeper<O> {
     /// One that has seen nothing yet.
     pub fn new(store: Store, settings: Settings, outside: O, metrics: Metrics) -> Self {
@@ -71,118 +90,6 @@ impl<O: Outside> Keeper<O> {
             replicas: None,
             lag: Lag::default(),
         }
-    }
-
-    /// Keeps them while this replica leads, until `end` or until nobody tells of changes any more. A step that is under way
-    /// at the end is finished.
-    pub async fn run(
-        mut self,
-        mut changes: impl Stream<Item = Change> + Unpin,
-        mut lead: Lead,
-        end: impl Future<Output = ()>,
-    ) {
-        let mut failures: u32 = 0;
-        tokio::pin!(end);
-        loop {
-            tokio::select! {
-                goes_on = self.led(&mut lead, &mut changes) => if !goes_on { return },
-                () = &mut end => return,
-            }
-            let rest = match self.settle().await {
-                Ok(until) => {
-                    failures = 0;
-                    let rest = until.duration_since(self.outside.now());
-                    Duration::try_from(rest).unwrap_or_default()
-                }
-                Err(problem) => {
-                    let delay = if problem.category() == NOT_LEADING {
-                        GATHER
-                    } else {
-                        failures = failures.saturating_add(1);
-                        let delay = BACKOFF.delay(failures);
-                        report(&problem, delay);
-                        delay
-                    };
-                    tokio::select! {
-                        () = sleep(delay) => continue,
-                        () = &mut end => return,
-                    }
-                }
-            };
-            tokio::select! {
-                goes_on = self.rest(rest.min(LONGEST_REST), &mut changes) => if !goes_on { return },
-                () = &mut end => return,
-            }
-        }
-    }
-
-    /// Waits until this replica leads; `false` when nobody tells any more. What was known beyond the objects may be true no
-    /// more by then.
-    async fn led(
-        &mut self,
-        lead: &mut Lead,
-        changes: &mut (impl Stream<Item = Change> + Unpin),
-    ) -> bool {
-        if *lead.borrow_and_update() {
-            return true;
-        }
-        (self.trusted, self.replicas, self.lag) = (None, None, Lag::default());
-        // The leader tells what is so.
-        self.metrics.show_registered(false);
-        self.metrics.show_replicas(0, 0);
-        leads(lead, changes).await
-    }
-
-    /// Waits for so long or until something changes; `false` when nobody tells any more.
-    async fn rest(
-        &mut self,
-        rest: Duration,
-        changes: &mut (impl Stream<Item = Change> + Unpin),
-    ) -> bool {
-        let first = match timeout(rest, changes.next()).await {
-            Ok(None) => return false,
-            Ok(Some(change)) => change,
-            Err(_) => return true,
-        };
-        self.note(first);
-        sleep(GATHER).await;
-        while let Some(Some(change)) = changes.next().now_or_never() {
-            self.note(change);
-        }
-        true
-    }
-
-    fn note(&mut self, change: Change) {
-        if change == Change::Replicas {
-            self.replicas = None;
-        }
-    }
-
-    /// Takes steps until there is nothing to do before a time, which it gives.
-    async fn settle(&mut self) -> Result<Timestamp, Problem> {
-        for _ in 0..MOST_STEPS {
-            let now = self.outside.now();
-            let stored = self.store.read().await?;
-            let view = self.view(now, &stored)?;
-            let step = plan(now, &view.observed);
-            if let Step::Rest { until } = step {
-                self.show(now, &view.observed);
-                return Ok(until);
-            }
-            let what = name(&step);
-            match self.take(now, step, &stored, &view).await {
-                Err(Problem::Api(error)) if error.category() == "conflict" => {
-                    self.metrics.count(what, "conflict");
-                    debug!(what, "somebody else was faster, will look again");
-                }
-                Err(problem) => {
-                    self.metrics.count(what, problem.category());
-                    return Err(problem);
-                }
-                Ok(()) => self.metrics.count(what, "written"),
-            }
-        }
-        Err(Problem::Restless)
     }
 
     fn view(&mut self, now: Timestamp, stored: &Stored) -> Result<View, Problem> {
@@ -384,21 +291,6 @@ fn warn_of(listed: usize, answers: &Answers, registration: &Registration) {
         error,
         "{what}: replicas do not serve the operator its certificate, see their logs, and NetworkPolicies between both"
     );
-}
-
-fn report(problem: &Problem, delay: Duration) {
-    let (category, error) = (problem.category(), describe(problem));
-    let what = "webhook certificates not kept";
-    if category == "forbidden" {
-        error!(
-            category,
-            error,
-            ?delay,
-            "{what}: check the operator's roles"
-        );
-    } else {
-        warn!(category, error, ?delay, "{what}, will retry");
-    }
 }
 
 #[cfg(test)]

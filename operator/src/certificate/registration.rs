@@ -18,9 +18,6 @@ use super::read;
 
 /// The name of both configurations.
 pub const NAME: &str = "egret";
-/// The namespace that Egret lives in. There is no choice: the operator's role names it, and so does what the API server is
-/// told of the operator.
-pub const NAMESPACE: &str = "egret-system";
 /// The Service of the webhook, and the port of its that the API server calls.
 pub const SERVICE: &str = "egret-webhook";
 /// See [`SERVICE`].
@@ -174,6 +171,8 @@ fn clients<'a>(configs: impl Iterator<Item = &'a WebhookClientConfig>) -> Vec<Ro
 
 #[cfg(test)]
 mod tests {
+    use egret_runtime::home::NAMESPACE;
+
     use super::*;
 
     fn home() -> Home {

@@ -38,6 +38,7 @@ async fn told_of(
             Message::Facts(facts) => lines.extend(facts.iter().map(|fact| format!("{fact:?}"))),
             Message::Egress(fact, _) => lines.push(fact.name.to_string()),
             Message::Pool(fact, _) => lines.push(fact.name.to_string()),
+            Message::Configured => {}
         }
     }
     task.abort();
@@ -129,45 +130,58 @@ async fn nodes_are_told_with_the_limit_that_is_in_force_and_again_when_that_chan
         let told = messages.into_iter().map(|message| match message {
             Message::Fact(Fact::Node(node)) => format!("{} {}", node.name, node.max_egress_ips),
             Message::Fact(fact) => format!("{fact:?}"),
+            Message::Configured => "configured".to_owned(),
             other => panic!("{other:?}"),
         });
         told.collect()
     };
     let mut nodes = Nodes::default();
     assert_eq!(told(nodes.configured(&Configuration::default())), [""; 0]);
-    assert_eq!(told(nodes.configured(&configured(true, 7))), ["Off(false)"]);
+    let first = told(nodes.configured(&configured(true, 7)));
+    assert_eq!(first, ["Off(false)", "configured"]);
     assert_eq!(told(nodes.take(node("n1", json!({})))), ["n1 7"]);
     let own = json!({"node.antrea.io/max-egress-ips": "3"});
     assert_eq!(told(nodes.take(node("n2", own))), ["n2 3"]);
-    assert_eq!(told(nodes.configured(&configured(false, 7))), ["Off(true)"]);
+    let off = told(nodes.configured(&configured(false, 7)));
+    assert_eq!(off, ["Off(true)", "configured"]);
     let now = told(nodes.configured(&configured(true, 9)));
-    assert_eq!(now, ["Off(false)", "n1 9"]);
+    assert_eq!(now, ["Off(false)", "n1 9", "configured"]);
     nodes.take(Event::Deleted(Key {
         namespace: None,
         name: "n1".to_owned(),
     }));
-    assert_eq!(told(nodes.configured(&configured(true, 8))), ["Off(false)"]);
+    let now = told(nodes.configured(&configured(true, 8)));
+    assert_eq!(now, ["Off(false)", "configured"]);
 }
 
 #[tokio::test]
-async fn no_node_is_told_before_a_limit_is_known() {
+async fn nodes_are_seen_while_no_settings_are_in_force_and_told_again_with_the_limit_when_some_are()
+{
     let (told, configuration) = tokio::sync::watch::channel(Configuration::default());
     let (service, server) = pair::<Request<Body>, Response<Body>>();
     let (sink, mut messages) = mpsc::channel(16);
     let client = Client::new(service, "default");
     let task = tokio::spawn(nodes(client, configuration, sink));
     let mut server = Box::pin(server);
-    let early = tokio::time::timeout(std::time::Duration::from_millis(200), server.next_request());
-    assert!(early.await.is_err());
-    assert!(messages.try_recv().is_err());
+    let (_, send) = server.next_request().await.expect("a list");
+    let list =
+        json!({"metadata": {"resourceVersion": "1"}, "items": [{"metadata": {"name": "n1"}}]});
+    send.send_response(Response::new(Body::from(list.to_string().into_bytes())));
+    let mut next = async || messages.recv().await.expect("the feed does not end");
+    let seen = next().await;
+    assert!(matches!(seen, Message::Fact(Fact::Node(_))), "{seen:?}");
+    let seen = next().await;
+    assert!(matches!(seen, Message::Synced(Source::Nodes)), "{seen:?}");
     told.send_replace(Configuration {
         in_force: Some(Settings::default()),
         ..Configuration::default()
     });
-    server.next_request().await.expect("a list");
-    assert!(matches!(
-        messages.recv().await,
-        Some(Message::Fact(Fact::Off(false)))
-    ));
+    assert!(matches!(next().await, Message::Fact(Fact::Off(false))));
+    let seen = next().await;
+    let Message::Fact(Fact::Node(node)) = seen else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(node.max_egress_ips, 255);
+    assert!(matches!(next().await, Message::Configured));
     task.abort();
 }

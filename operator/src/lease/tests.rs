@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use egret_runtime::live::Liveness;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use tower_test::mock::{SendResponse, pair};
@@ -105,6 +106,7 @@ fn lease(holder: Option<&str>) -> Value {
 
 struct Replica {
     lead: Lead,
+    others: Others,
     permit: Permit,
     able: oneshot::Sender<()>,
     end: oneshot::Sender<()>,
@@ -115,13 +117,20 @@ fn replica(client: &Client) -> Replica {
     let permit = Permit::none(OPERATOR.in_flight);
     let (able, is_able) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let name = "a_1".to_owned();
-    let (elector, lead) = Elector::new(client, name, permit.clone(), is_able, Metrics::default());
+    let others = Others::default();
+    let standing = Standing {
+        identity: "a_1".to_owned(),
+        able: is_able,
+        others: others.clone(),
+    };
+    let pulse = Liveness::default().pulse("leadership");
+    let (elector, lead) = Elector::new(client, standing, permit.clone(), Metrics::default(), pulse);
     let task = tokio::spawn(elector.run(async {
         let _ = ended.await;
     }));
     Replica {
         lead,
+        others,
         permit,
         able,
         end,
@@ -140,6 +149,7 @@ async fn a_lease_that_is_free_is_taken_by_one_that_is_able_and_given_back_at_its
     assert!(replica.permit.check().is_ok());
     assert_eq!(api.spec("holderIdentity"), "a_1");
     assert_eq!(api.spec("leaseTransitions"), 4);
+    assert!(!replica.others.have_led());
     replica.end.send(()).unwrap();
     replica.task.await.unwrap();
     assert!(replica.permit.check().is_err());
@@ -161,6 +171,25 @@ async fn a_lease_that_another_holds_is_left_alone_whatever_the_time_in_it() {
     replica.end.send(()).unwrap();
     replica.task.await.unwrap();
     assert!(!*replica.lead.borrow() && api.writes().is_empty());
+    assert!(replica.others.have_led());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_only_waits_is_alive() {
+    let (_api, client) = Api::new(Some(lease(None)));
+    let liveness = Liveness::default();
+    let (_able, is_able) = oneshot::channel();
+    let standing = Standing {
+        identity: "a_1".to_owned(),
+        able: is_able,
+        others: Others::default(),
+    };
+    let permit = Permit::none(OPERATOR.in_flight);
+    let pulse = liveness.pulse("leadership");
+    let (elector, _lead) = Elector::new(&client, standing, permit, Metrics::default(), pulse);
+    tokio::spawn(elector.run(std::future::pending()));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(liveness.stuck(), []);
 }
 
 #[test]

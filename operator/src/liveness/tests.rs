@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use egret_domain::control::Pulse;
+use egret_runtime::live::Liveness;
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ fn start() -> (Arc<Server>, Reported, mpsc::Receiver<Message>) {
     let (sink, messages) = mpsc::channel(64);
     let reported = Reported::default();
     let client = Client::new(service, "default");
-    tokio::spawn(watch_over(client, reported.clone(), sink));
+    let pulse = Liveness::default().pulse("liveness");
+    tokio::spawn(watch_over(client, reported.clone(), sink, pulse));
     (server, reported, messages)
 }
 

@@ -8,6 +8,7 @@ use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Type;
 use egret_domain::control::{EgressWrite, PoolWrite};
 use egret_runtime::apply::Error;
+use egret_runtime::metrics::writes::outcome;
 use egret_runtime::packed::Packed;
 use jiff::Timestamp;
 use tracing::{debug, info};
@@ -95,13 +96,6 @@ fn allocation(egress: &Egress, write: &EgressWrite) -> Option<&'static str> {
     let is_known = before
         .any(|before| before.type_ == Type::IpAllocated.as_str() && before.reason == told.reason);
     (!is_known).then_some(told.reason)
-}
-
-fn outcome(result: &Result<(), Error>) -> &'static str {
-    match result {
-        Ok(()) => "written",
-        Err(failure) => failure.category(),
-    }
 }
 
 fn egress_write(write: &EgressWrite) -> &'static str {

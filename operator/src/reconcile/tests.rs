@@ -25,6 +25,13 @@ async fn seen(egresses: &[&str]) -> Api {
 }
 
 async fn fill(mut api: Api, egresses: &[&str]) -> Api {
+    api.tell(Message::Configured).await;
+    see(&mut api, egresses).await;
+    api
+}
+
+/// The same, but for the settings.
+async fn see(api: &mut Api, egresses: &[&str]) {
     api.tell(node("node-1")).await;
     api.create(
         "externalippools",
@@ -44,12 +51,12 @@ async fn fill(mut api: Api, egresses: &[&str]) -> Api {
     for source in Source::all() {
         api.tell(Message::Synced(source)).await;
     }
-    api
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_and_nobody_is_ready_before_everything_was_seen() {
     let mut api = Api::new();
+    api.tell(Message::Configured).await;
     api.create(
         "egresses",
         "a",
@@ -127,17 +134,41 @@ async fn people_hear_of_a_node_with_an_illegible_limit() {
     let mut api = seen(&[]).await;
     api.serve_all(LONG).await;
     api.heard();
-    let wrong = Node {
-        illegible_limit: Some("many".to_owned()),
-        ..Node::linux("node-1".into(), 255)
-    };
     for _ in 0..2 {
-        let fact = Fact::Node(Box::new(wrong.clone()));
-        api.tell(Message::Fact(fact)).await;
+        api.tell(with_limit("many")).await;
     }
     api.serve_all(LONG).await;
     let expected = ("node-1".to_owned(), "InvalidMaxEgressIPs");
     assert_eq!(api.heard(), [expected]);
+}
+
+fn with_limit(limit: &str) -> Message {
+    let wrong = Node {
+        illegible_limit: Some(limit.to_owned()),
+        ..Node::linux("node-1".into(), 255)
+    };
+    Message::Fact(Fact::Node(Box::new(wrong)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_illegible_before_is_told_by_the_first_leader_and_by_no_later_one() {
+    for (has_another_led, expected) in [(false, vec!["InvalidMaxEgressIPs"]), (true, vec![])] {
+        let (api, _able) = Api::following();
+        let mut api = fill(api, &[]).await;
+        api.tell(with_limit("many")).await;
+        if has_another_led {
+            api.others.note();
+        }
+        api.lead(true).await;
+        api.serve_all(LONG).await;
+        let mut told = api.heard();
+        told.retain(|(name, _)| name == "node-1");
+        let reasons: Vec<_> = told.into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, expected);
+        api.tell(with_limit("more")).await;
+        api.serve_all(LONG).await;
+        assert_eq!(api.heard(), [("node-1".to_owned(), "InvalidMaxEgressIPs")]);
+    }
 }
 
 fn condition(object: &Value, kind: &str) -> (String, String) {
@@ -314,6 +345,20 @@ async fn one_that_does_not_lead_is_ready_and_writes_nothing_until_it_does() {
     assert!(api.readiness.awaited().is_empty());
     able.await.expect("it is able to lead");
     api.lead(true).await;
+    let lines = api.serve_all(LONG).await;
+    assert!(lines.contains(&"egresses/a".to_owned()), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_settings_in_force_a_replica_can_lead_but_decides_nothing_until_there_are_some() {
+    let (mut api, able) = Api::following();
+    see(&mut api, &["a"]).await;
+    able.await.expect("it is able to lead");
+    assert!(api.readiness.awaited().is_empty());
+    api.lead(true).await;
+    assert_eq!(api.serve_all(LONG).await, [""; 0]);
+    assert_eq!(api.heard(), []);
+    api.tell(Message::Configured).await;
     let lines = api.serve_all(LONG).await;
     assert!(lines.contains(&"egresses/a".to_owned()), "{lines:?}");
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use egret_runtime::apply::{Error, How, NOT_LEADING, Part, amend, apply, within_limit};
 use egret_runtime::describe;
+use egret_runtime::home::NAMESPACE;
+use egret_runtime::live::Pulse;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{Api, Client};
@@ -15,7 +17,6 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{guarded, plan, rights};
-use crate::certificate::registration::NAMESPACE;
 use crate::lease::Lead;
 use crate::write::MANAGER;
 
@@ -33,13 +34,15 @@ const RIGHTS: How = How {
 /// Keeps the objects.
 pub struct Guard {
     client: Client,
+    pulse: Pulse,
 }
 
 impl Guard {
     /// Writes through this client.
-    pub fn new(writing: &Client) -> Self {
+    pub fn new(writing: &Client, pulse: Pulse) -> Self {
         Self {
             client: writing.clone(),
+            pulse,
         }
     }
 
@@ -49,7 +52,7 @@ impl Guard {
         loop {
             let leads = async { lead.wait_for(|leads| *leads).await.is_ok() };
             tokio::select! {
-                goes_on = leads => if !goes_on { return },
+                goes_on = self.pulse.through(leads) => if !goes_on { return },
                 () = &mut end => return,
             }
             match self.look().await {
@@ -65,7 +68,7 @@ impl Guard {
                 }
             }
             tokio::select! {
-                () = sleep(EVERY) => {}
+                () = self.pulse.through(sleep(EVERY)) => {}
                 () = &mut end => return,
             }
         }
@@ -88,6 +91,7 @@ impl Guard {
         // Before the finalizers, which could not be taken away without.
         self.give_rights(&uid).await?;
         for (api, name, object) in objects {
+            self.pulse.beat();
             if let Some(finalizers) = plan::guarded(&object.metadata) {
                 let patch = json!({"metadata": {"finalizers": finalizers}});
                 amend(&api, &object, &patch, MANAGER, Part::Object).await?;
@@ -101,6 +105,7 @@ impl Guard {
         let roles = Api::<ClusterRole>::all(self.client.clone());
         let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
         for rights in rights::all() {
+            self.pulse.beat();
             let name = rights.name;
             let current = within_limit(roles.get_opt(name)).await?;
             let wanted = rights.role(namespace_uid);

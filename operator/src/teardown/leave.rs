@@ -9,21 +9,20 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_runtime::apply::{Error, Part, amend, within_limit};
-use egret_runtime::{describe, home};
+use egret_runtime::apply::{Error, within_limit};
+use egret_runtime::describe;
+use egret_runtime::home::{self, NAMESPACE};
 use futures::{TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::{FINALIZER, guarded, plan};
 use crate::agents::daemon_set::GRACE_S;
-use crate::certificate::registration::NAMESPACE;
-use crate::write::{EGRESS_FINALIZER, MANAGER, POOL_FINALIZER};
+use crate::write::{EGRESS_FINALIZER, POOL_FINALIZER, release};
 
 /// All in all. The Deployment gives the process this and the time for its other tasks, and the API server accepts the
 /// account's tokens for a minute.
@@ -90,11 +89,11 @@ fn is_locked_out(error: &Error) -> bool {
 
 /// Also from objects that stay, as where only the namespace is deleted: nobody would take them away later.
 async fn release_all(client: &Client) -> Result<(), Error> {
-    release::<Egress>(Api::all(client.clone()), EGRESS_FINALIZER).await?;
-    release::<ExternalIPPool>(Api::all(client.clone()), POOL_FINALIZER).await
+    release_all_of::<Egress>(Api::all(client.clone()), EGRESS_FINALIZER).await?;
+    release_all_of::<ExternalIPPool>(Api::all(client.clone()), POOL_FINALIZER).await
 }
 
-async fn release<K>(api: Api<K>, finalizer: &str) -> Result<(), Error>
+async fn release_all_of<K>(api: Api<K>, finalizer: &str) -> Result<(), Error>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
@@ -103,14 +102,10 @@ where
         Err(error) if is_gone(&error) => return Ok(()),
         listed => listed?,
     };
-    let held = listed.items.into_iter().filter_map(|object| {
-        let left = plan::released(object.meta(), finalizer)?;
-        Some((object, json!({"metadata": {"finalizers": left}})))
-    });
     let api = &api;
-    stream::iter(held.map(Ok))
-        .try_for_each_concurrent(AT_ONCE, async |(object, patch)| {
-            taken(amend(api, &object, &patch, MANAGER, Part::Object).await)
+    stream::iter(listed.items.into_iter().map(Ok))
+        .try_for_each_concurrent(AT_ONCE, async |object| {
+            taken(release(api, &object, finalizer).await)
         })
         .await
 }
@@ -148,10 +143,7 @@ async fn let_go(client: &Client) -> Result<(), Error> {
         let Some(object) = within_limit(api.get_opt(name)).await? else {
             continue;
         };
-        if let Some(left) = plan::released(&object.metadata, FINALIZER) {
-            let patch = json!({"metadata": {"finalizers": left}});
-            taken(amend(&api, &object, &patch, MANAGER, Part::Object).await)?;
-        }
+        taken(release(&api, &object, FINALIZER).await)?;
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 //! Owns their fields. They belong to the namespace, so the garbage collector takes them away when that is gone, which
 //! nobody then has to be left to do. They give nothing that the operator does not have: the API server would refuse that.
 
+use egret_runtime::home::NAMESPACE;
 use serde_json::{Value, json};
 
 use super::{AGENT, OPERATOR};
-use crate::certificate::registration::NAMESPACE;
 
 /// A role, and the account that is bound to it.
 #[derive(Debug, Clone, PartialEq)]

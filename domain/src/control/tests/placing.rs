@@ -169,3 +169,34 @@ fn a_limit_that_is_no_number_is_told_once_for_each_change() {
     let written = [Some("many"), Some("many"), Some("-1"), None, Some("many")];
     assert_eq!(written.map(&mut told), [1, 0, 1, 0, 1]);
 }
+
+#[test]
+fn of_what_another_operator_has_seen_people_are_not_told_again() {
+    let mut cluster = Cluster::new(2);
+    let mut is_told = |facts: &[Fact], written: &str| {
+        for fact in facts {
+            cluster.control.apply(fact.clone());
+        }
+        cluster.edit_node("node-1", |node| {
+            node.illegible_limit = Some(written.to_owned());
+        });
+        !cluster.control.take_warnings().is_empty()
+    };
+    assert!(!is_told(&[Fact::Superseded], "many"));
+    assert!(!is_told(&[Fact::Synced], "many"));
+    assert!(is_told(&[], "more"));
+}
+
+#[test]
+fn what_was_wrong_before_the_first_operator_is_told_when_that_decides() {
+    let mut control = Control::default();
+    let wrong = Node {
+        illegible_limit: Some("many".to_owned()),
+        ..node("node-1")
+    };
+    control.apply(Fact::Node(Box::new(wrong)));
+    control.decide();
+    assert_eq!(control.take_warnings(), []);
+    control.apply(Fact::Synced);
+    assert_eq!(control.take_warnings().len(), 1);
+}

@@ -3,17 +3,26 @@
 use std::sync::{Arc, Mutex};
 
 use egret_crds::keyring::Key;
-use egret_domain::problem::Problems;
+use egret_runtime::live::Liveness;
 use serde_json::json;
 
 use super::super::configure::Follower;
 use super::super::daemon_set::MaxUnavailable;
 use super::super::plan::{ASK_EVERY, LONGEST_STALL};
 use super::*;
+use crate::keeper;
+use crate::metrics::Metrics;
 
 mod api;
 
 use api::{Api, CONFIG, CONFIG_MAP, DAEMON_SET, LIFETIME, SECRET};
+
+impl Keeper<Api> {
+    async fn settle(&mut self) -> Result<Option<Timestamp>, Problem> {
+        let pulse = Liveness::default().pulse("test");
+        keeper::settle(self, &Metrics::default(), &pulse).await
+    }
+}
 
 /// What somebody does to the objects.
 type Disorder = fn(&Api);
@@ -117,26 +126,52 @@ async fn what_is_wrong_is_told_once_and_changes_nothing_and_so_is_that_it_is_men
     api.configure("egres: {}\nnonsense: 1");
     for _ in 0..2 {
         api.follow(&operator).await;
-        operator.tell().await;
+        operator.tell();
         operator.settle().await.unwrap();
     }
-    assert_eq!(api.written(), ["POST events"]);
-    let event = api.event();
+    assert_eq!(api.written(), [""; 0]);
+    let told = api.heard();
+    let [happening] = told.as_slice() else {
+        panic!("{told:?}")
+    };
     assert_eq!(
-        (&event["type"], &event["reason"]),
-        (&json!("Warning"), &json!("InvalidConfig"))
+        (happening.is_good, happening.reason),
+        (false, "InvalidConfig")
     );
-    assert_eq!(event["regarding"]["name"], "egret-config");
-    let note = event["note"].as_str().unwrap();
+    let source = &happening.regarding;
+    assert_eq!(source.name.as_deref(), Some("egret-config"));
+    assert_eq!(source.namespace.as_deref(), Some("egret-system"));
+    let message = &happening.message;
     assert!(
-        note.contains("egres: is not known") && note.contains("nonsense"),
-        "{note}"
+        message.contains("egres: is not known") && message.contains("nonsense"),
+        "{message}"
     );
     assert_eq!(api.object(CONFIG_MAP), before);
     api.configure("egress: {maxEgressIPsPerNode: 255}");
     api.follow(&operator).await;
-    operator.tell().await;
-    assert_eq!(api.event()["reason"], "ValidConfig");
+    operator.tell();
+    assert_eq!(reasons(&api), ["ValidConfig"]);
+}
+
+fn reasons(api: &Api) -> Vec<&'static str> {
+    let heard = api.heard().into_iter();
+    heard.map(|happening| happening.reason).collect()
+}
+
+#[tokio::test]
+async fn a_new_leader_tells_what_is_wrong_and_not_that_nothing_is() {
+    let (api, mut operator) = installed().await;
+    operator.tell();
+    assert_eq!(reasons(&api), [""; 0]);
+    api.configure("egres: {}");
+    api.follow(&operator).await;
+    operator.tell();
+    assert_eq!(reasons(&api), ["InvalidConfig"]);
+    operator.forget();
+    api.configure("");
+    api.follow(&operator).await;
+    operator.tell();
+    assert_eq!(reasons(&api), [""; 0]);
 }
 
 #[tokio::test]
@@ -160,8 +195,10 @@ async fn a_first_start_with_a_wrong_configuration_waits_until_it_is_mended() {
     api.configure("egres: {}");
     let (configuration, mut operator) = api.operator().await;
     assert_eq!(configuration.borrow().in_force, None);
+    operator.tell();
     assert_eq!(operator.settle().await.unwrap(), None);
     assert_eq!(api.written(), [""; 0]);
+    assert_eq!(reasons(&api), ["InvalidConfig"]);
     api.configure("");
     api.follow(&operator).await;
     operator.settle().await.unwrap();
@@ -299,9 +336,47 @@ async fn an_operator_that_was_slower_than_another_reads_again_what_that_has_writ
     assert_eq!(api.keys(), keys);
 }
 
-#[test]
-fn an_event_takes_no_more_than_it_can() {
-    let problems = Problems::at("k", "ü".repeat(2000)).to_string();
-    let note = shortened(problems);
-    assert!(note.len() <= 1024 && note.ends_with('…'));
+/// Another operator has written everything since this one has read it.
+#[tokio::test]
+async fn what_another_has_written_since_is_neither_overwritten_nor_deleted() {
+    let (api, mut late) = installed().await;
+    api.report("node-1", &[1], true);
+    let before = late.store.read().await.unwrap();
+    let reports = late.store.agents(api.now()).await.unwrap();
+    for path in [CONFIG_MAP, DAEMON_SET, "egressnodes/node-1"] {
+        api.edit(path, |object| {
+            object["metadata"]["labels"] = json!({"new": "er"});
+        });
+    }
+    let settings = Settings {
+        max_egress_ips_per_node: 7,
+        ..Settings::default()
+    };
+    for step in [
+        Step::WriteConfiguration,
+        Step::WriteDaemonSet,
+        Step::DeleteDaemonSet(Vec::new()),
+        Step::DeleteReports(reports.all),
+    ] {
+        let what = format!("{step:?}");
+        let taken = late.take(api.now(), step, &before, &settings).await;
+        let is_conflict =
+            matches!(&taken, Err(Problem::Api(error)) if error.category() == "conflict");
+        assert!(is_conflict, "{what}: {taken:?}");
+    }
+    for path in [CONFIG_MAP, DAEMON_SET, "egressnodes/node-1"] {
+        assert_eq!(api.object(path)["metadata"]["labels"], json!({"new": "er"}));
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_was_written_anew_is_read_again_before_it_is_deleted() {
+    let (api, mut operator) = installed().await;
+    api.report("node-1", &[1], true);
+    api.configure("featureGates: {Egress: false}");
+    api.follow(&operator).await;
+    operator.agents = Some(operator.store.agents(api.now()).await.unwrap());
+    api.report("node-1", &[1], true);
+    operator.settle().await.unwrap();
+    assert!(api.object("egressnodes/node-1").is_null());
 }

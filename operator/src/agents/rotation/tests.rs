@@ -1,6 +1,6 @@
 //! Keys come and go while agents tell which they know.
 
-use super::super::plan::{ASK_EVERY, Agent};
+use super::super::plan::{ASK_EVERY, Agent, Version};
 use super::*;
 
 const LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -23,6 +23,7 @@ fn agents(now: Timestamp, known: &[&[&Key]]) -> Agents {
         keys: keys.iter().map(|key| key.digest()).collect(),
         is_clean: false,
         has_node: true,
+        report: Version::default(),
     });
     Agents {
         asked_at: now,
@@ -133,6 +134,7 @@ impl Cluster {
             keys: ring.digests(),
             is_clean: false,
             has_node: true,
+            report: Version::default(),
         });
         let agents = Agents {
             asked_at: self.now,

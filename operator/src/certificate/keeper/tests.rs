@@ -3,15 +3,19 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use egret_runtime::live::Liveness;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::super::{plan, registration};
 use super::*;
+use crate::keeper;
 
 mod api;
 
@@ -21,6 +25,14 @@ const AUTHORITY: &str = "secrets/egret-ca";
 const LEAF: &str = "secrets/egret-webhook-tls";
 const MUTATING: &str = "mutatingwebhookconfigurations/egret";
 const VALIDATING: &str = "validatingwebhookconfigurations/egret";
+
+impl Keeper<Api> {
+    async fn settle(&mut self) -> Result<Timestamp, Problem> {
+        let (metrics, pulse) = (self.metrics.clone(), Liveness::default().pulse("test"));
+        let due = keeper::settle(self, &metrics, &pulse).await?;
+        Ok(due.expect("certificates end"))
+    }
+}
 
 /// What somebody does to the objects.
 type Disorder = fn(&Api);
@@ -392,7 +404,9 @@ async fn a_failure_is_tried_again_and_a_change_is_acted_on_by_the_leader() {
     api.fail("POST secrets", 500);
     let (tell, changes) = futures::channel::mpsc::unbounded();
     let (lead, is_lead) = watch::channel(false);
-    tokio::spawn(api.operator().run(changes, is_lead, pending()));
+    let pulse = Liveness::default().pulse("test");
+    let keeper = keeper::Keeper::new(api.operator(), is_lead, Metrics::default(), pulse);
+    tokio::spawn(keeper.run(changes, pending()));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(api.written().len(), 0, "another leads");
     lead.send_replace(true);
@@ -407,6 +421,6 @@ async fn a_failure_is_tried_again_and_a_change_is_acted_on_by_the_leader() {
     tell.unbounded_send(Change::Object).unwrap();
     sleep(Duration::from_secs(1)).await;
     tell.unbounded_send(Change::Object).unwrap();
-    sleep(LONGEST_REST * 2).await;
+    sleep(keeper::LONGEST_REST * 2).await;
     assert_eq!(api.written().len(), 0, "another leads again");
 }

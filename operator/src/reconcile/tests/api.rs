@@ -30,6 +30,7 @@ pub(super) struct Api {
     pub(super) liveness: Liveness,
     registry: Registry,
     lead: watch::Sender<bool>,
+    pub(super) others: Others,
     happenings: mpsc::Receiver<Happening>,
 }
 
@@ -61,7 +62,9 @@ impl Api {
         let (lead, is_lead) = watch::channel(false);
         let (able, is_able) = oneshot::channel();
         let seen = Seen { ready, able };
-        let reconciler = Reconciler::new(writer, metrics, is_lead, seen, pulse);
+        let others = Others::default();
+        let lead_of = (is_lead, others.clone());
+        let reconciler = Reconciler::new(writer, metrics, lead_of, seen, pulse);
         tokio::spawn(reconciler.run(messages, pending()));
         let api = Self {
             objects: BTreeMap::new(),
@@ -73,6 +76,7 @@ impl Api {
             liveness,
             registry,
             lead,
+            others,
             happenings,
         };
         (api, is_able)
@@ -100,6 +104,7 @@ impl Api {
             version: self.version,
             ..Self::new()
         };
+        api.tell(Message::Configured).await;
         api.tell(node("node-1")).await;
         for path in api.objects.keys().cloned().collect::<Vec<_>>() {
             api.tell_of(&path).await;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_test::mock::pair;
 
 use super::*;

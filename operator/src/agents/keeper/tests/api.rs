@@ -6,12 +6,15 @@ use egret_runtime::watch;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 use tokio::sync::watch::Receiver;
 use tower_test::mock::pair;
 
 use super::*;
+use crate::events;
 
 pub(super) const CONFIG: &str = "egret-system/configmaps/egret-config";
 pub(super) const CONFIG_MAP: &str = "egret-system/configmaps/egret-agent";
@@ -28,7 +31,8 @@ struct World {
     keys: u8,
     /// What was written where.
     writes: Vec<String>,
-    event: Value,
+    /// What people were told, for each operator.
+    happenings: Vec<mpsc::Receiver<Happening>>,
     followers: Vec<(Receiver<Configuration>, Arc<Follower>)>,
 }
 
@@ -44,7 +48,7 @@ impl Api {
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
             keys: 0,
             writes: Vec::new(),
-            event: Value::Null,
+            happenings: Vec::new(),
             followers: Vec::new(),
         })))
     }
@@ -70,17 +74,18 @@ impl Api {
         follower.look().await.unwrap();
         let follower = (configuration.clone(), Arc::new(follower));
         self.world(|world| world.followers.push(follower));
+        let (events, happenings) = events::queue(Metrics::default());
+        self.world(|world| world.happenings.push(happenings));
         let wish = Wish {
             image: Some("registry/egret-agent:1".to_owned()),
             max_unavailable: MaxUnavailable::Count(1),
         };
         let keeper = Keeper::new(
-            &client,
+            events,
             store,
             wish,
             LIFETIME,
             self.clone(),
-            Metrics::default(),
             configuration.clone(),
         );
         (configuration, keeper)
@@ -165,8 +170,14 @@ impl Api {
         self.world(|world| std::mem::take(&mut world.writes))
     }
 
-    pub(super) fn event(&self) -> Value {
-        self.world(|world| world.event.clone())
+    /// What people were told since the last call.
+    pub(super) fn heard(&self) -> Vec<Happening> {
+        self.world(|world| {
+            let queues = world.happenings.iter_mut();
+            queues
+                .flat_map(|queue| std::iter::from_fn(|| queue.try_recv().ok()))
+                .collect()
+        })
     }
 
     pub(super) fn keys(&self) -> Keyring {
@@ -180,12 +191,7 @@ impl Api {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         // From the API's paths only the namespace, the plural and the name: no two kinds of the test share a plural.
         let mut path = parts.uri.path().to_owned();
-        for group in [
-            "/api/v1/",
-            "/apis/apps/v1/",
-            "/apis/egret.dev/v1alpha1/",
-            "/apis/events.k8s.io/v1/",
-        ] {
+        for group in ["/api/v1/", "/apis/apps/v1/", "/apis/egret.dev/v1alpha1/"] {
             path = path.replace(group, "");
         }
         let path = path.replace("namespaces/", "");
@@ -228,15 +234,17 @@ impl World {
             "{method} {}",
             if *method == Method::POST { kind } else { path }
         ));
-        if kind == "events" {
-            self.event = body.clone();
-            return (200, body);
-        }
+        // What is there is written only by whoever names it as it is.
+        let named = match *method {
+            Method::DELETE => &body["preconditions"],
+            _ => &body["metadata"],
+        };
         let stale = known.as_ref().is_some_and(|known| {
-            let version = &body["metadata"]["resourceVersion"];
-            !version.is_null() && known["metadata"]["resourceVersion"] != *version
+            let meta = &known["metadata"];
+            named["resourceVersion"] != meta["resourceVersion"] || named["uid"] != meta["uid"]
         });
         match *method {
+            Method::DELETE if stale => failure(409, "Conflict"),
             Method::DELETE => {
                 self.objects.remove(path);
                 (200, json!({"kind": "Status", "status": "Success"}))
