@@ -1,6 +1,6 @@
 //! Rules about the code that neither compiler nor clippy checks.
 //!
-//! Owns the rules of [`source`], [`size`], [`layers`] and [`unused`]. Each is a function over values, so that a test can show it a breach.
+//! Owns the rules of [`source`], [`size`], [`layers`], [`unused`] and [`words`]. Each is a function over values, so that a test can show it a breach.
 //! Never mends anything.
 
 pub mod graph;
@@ -8,6 +8,7 @@ pub mod layers;
 pub mod size;
 pub mod source;
 pub mod unused;
+pub mod words;
 
 use std::fmt;
 use std::path::Path;
@@ -64,6 +65,7 @@ pub fn check(root: &Path) -> Result<(), Error> {
     offences.extend(size::offences(&measure::modules(&files)?));
     offences.extend(layers::offences(&graph));
     offences.extend(unused::offences(&graph, &files));
+    offences.extend(words::offences(&files));
     if offences.is_empty() {
         Ok(())
     } else {

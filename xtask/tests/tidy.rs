@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use egret_xtask::tidy::{graph, layers, size, source, unused};
+use egret_xtask::tidy::{graph, layers, size, source, unused, words};
 use egret_xtask::{measure, root, tree};
 
 #[test]
@@ -25,6 +25,14 @@ fn modules_and_functions_are_as_short_as_agreed() {
 fn whatever_a_manifest_declares_is_used() {
     let (graph, files) = (graph::read(&root()).unwrap(), tree::read(&root()).unwrap());
     assert_eq!(unused::offences(&graph, &files), []);
+}
+
+#[test]
+fn every_thing_has_one_word() {
+    let files = tree::read(&root()).unwrap();
+    let page = files.iter().find(|file| file.path == "ARCHITECTURE.md");
+    assert!(words::refused(&page.unwrap().text).len() > 10);
+    assert_eq!(words::offences(&files), []);
 }
 
 #[test]
