@@ -40,6 +40,14 @@ fn every_patch_of_the_worked_example_applies_to_the_tree() {
 }
 
 #[test]
+fn the_row_that_it_sends_a_reader_to_is_in_architecture() {
+    let read = |name| fs::read_to_string(root().join(name)).unwrap();
+    let row = "which node is first candidate";
+    assert!(read("CONTRIBUTING.md").contains(&format!("\"{row}\"")));
+    assert!(read("ARCHITECTURE.md").contains(&format!("\n| {row} |")));
+}
+
+#[test]
 fn a_patch_of_what_is_not_there_is_refused() {
     let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let stale = blocks(&page, "diff")[0].replace("#[test]", "#[tested]");
