@@ -1,19 +1,22 @@
-//! The gossip itself, without sockets or clock: messages and times come in, messages go out.
+//! The gossip itself, without sockets, clock or chance of its own: messages, times and a seed come in, messages go out.
 //!
 //! Owns foca's state, its timers and their settings. Never waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use egret_domain::name::NodeName;
 use foca::{AccumulatingRuntime, Config, Foca, Identity, PeriodicParams, PostcardCodec, Timer};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::debug;
+
+use super::Peers;
 
 /// A node that misses one probe is suspected, and down when nobody has vouched for it by then.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -22,27 +25,19 @@ const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(250);
 const GOSSIP_EVERY: Duration = Duration::from_millis(100);
 /// Under the least IPv6 MTU with the seal and the headers.
 const MESSAGE_BYTES: usize = 1100;
-/// When no timer is set.
-const LONG: Duration = Duration::from_hours(1);
 
 /// An agent in the gossip. Its address stays over restarts; the incarnation grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Member {
     node: String,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     incarnation: u64,
 }
 
 impl Member {
-    /// This agent, as of now: a later start has a higher incarnation.
-    pub(super) fn new(node: &NodeName, address: SocketAddr) -> Self {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let incarnation = u64::try_from(since_1970.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
+    /// An agent of this incarnation: a later start has a higher one.
+    pub(super) fn new(node: &NodeName, address: SocketAddr, incarnation: u64) -> Self {
         Self {
             node: node.to_string(),
             address,
@@ -51,12 +46,8 @@ impl Member {
     }
 
     /// Another agent of which only the address is known.
-    pub(super) fn unmet(node: &NodeName, address: SocketAddr) -> Self {
-        Self {
-            node: node.to_string(),
-            address,
-            incarnation: 0,
-        }
+    fn unmet(node: &NodeName, address: SocketAddr) -> Self {
+        Self::new(node, address, 0)
     }
 }
 
@@ -89,16 +80,18 @@ pub(super) struct Gossip {
 }
 
 impl Gossip {
-    pub(super) fn new(me: Member) -> Self {
+    /// A gossip in which this agent knows nobody. The seed decides whom it asks, and tells, when.
+    pub(super) fn new(me: Member, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
         Self {
-            foca: Foca::new(me, config(), rand::make_rng(), PostcardCodec),
+            foca: Foca::new(me, config(), random, PostcardCodec),
             runtime: AccumulatingRuntime::new(),
             timers: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
     }
 
-    pub(super) fn me(&self) -> &Member {
+    fn me(&self) -> &Member {
         self.foca.identity()
     }
 
@@ -118,17 +111,20 @@ impl Gossip {
         self.settle(result, now);
     }
 
-    /// Asks an agent to join.
-    pub(super) fn greet(&mut self, member: Member, now: Instant) {
-        let result = self.foca.announce(member, &mut self.runtime);
-        self.settle(result, now);
+    /// Asks those of these to join that do not answer.
+    pub(super) fn greet(&mut self, peers: &Peers, now: Instant) {
+        let alive: BTreeSet<_> = self.alive().collect();
+        let port = self.me().address.port();
+        for (name, ip) in peers.iter().filter(|(name, _)| !alive.contains(*name)) {
+            let member = Member::unmet(name, SocketAddr::new(*ip, port));
+            let result = self.foca.announce(member, &mut self.runtime);
+            self.settle(result, now);
+        }
     }
 
-    /// When [`Self::run_timers`] is to be called next.
-    pub(super) fn next_timer(&self) -> Instant {
-        self.timers
-            .first_key_value()
-            .map_or_else(|| Instant::now() + LONG, |(due, _)| *due)
+    /// When [`Self::run_timers`] is to be called next, if nothing happens before.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|(due, _)| *due)
     }
 
     /// Does what is due.
