@@ -23,6 +23,8 @@ const PROBE_EVERY: Duration = Duration::from_millis(200);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_millis(70);
 const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(250);
 const GOSSIP_EVERY: Duration = Duration::from_millis(100);
+/// A timer that is later than this was held up by this agent itself: it was paused, or has no CPU.
+const LATE: Duration = Duration::from_millis(20);
 /// Under the least IPv6 MTU with the seal and the headers.
 const MESSAGE_BYTES: usize = 1100;
 
@@ -107,12 +109,14 @@ impl Gossip {
 
     /// Takes in a message.
     pub(super) fn receive(&mut self, message: &[u8], now: Instant) {
+        self.make_up_for_lateness(now);
         let result = self.foca.handle_data(message, &mut self.runtime);
         self.settle(result, now);
     }
 
     /// Asks those of these to join that do not answer.
     pub(super) fn greet(&mut self, peers: &Peers, now: Instant) {
+        self.make_up_for_lateness(now);
         let alive: BTreeSet<_> = self.alive().collect();
         let port = self.me().address.port();
         for (name, ip) in peers.iter().filter(|(name, _)| !alive.contains(*name)) {
@@ -129,6 +133,7 @@ impl Gossip {
 
     /// Does what is due.
     pub(super) fn run_timers(&mut self, now: Instant) {
+        self.make_up_for_lateness(now);
         let later = self.timers.split_off(&(now + Duration::from_nanos(1)));
         let mut due: Vec<_> = std::mem::replace(&mut self.timers, later)
             .into_values()
@@ -138,6 +143,18 @@ impl Gossip {
         for timer in due {
             let result = self.foca.handle_timer(timer, &mut self.runtime);
             self.settle(result, now);
+        }
+    }
+
+    /// Where this agent was late, time has stood still: others have as long to answer as if it had listened all the time,
+    /// and had told them what they are suspected of.
+    fn make_up_for_lateness(&mut self, now: Instant) {
+        let late = self
+            .next_timer()
+            .map(|due| now.saturating_duration_since(due));
+        if let Some(late) = late.filter(|late| *late > LATE) {
+            let timers = std::mem::take(&mut self.timers).into_iter();
+            self.timers = timers.map(|(due, timers)| (due + late, timers)).collect();
         }
     }
 
@@ -183,3 +200,6 @@ fn config() -> Config {
         periodic_gossip: to_some(GOSSIP_EVERY, 3),
     }
 }
+
+#[cfg(test)]
+mod tests;
