@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use egret_domain::name::NodeName;
-use foca::{AccumulatingRuntime, Config, Foca, Identity, PeriodicParams, PostcardCodec, Timer};
+use foca::{
+    AccumulatingRuntime, Codec, Config, Foca, Header, Identity, PeriodicParams, PostcardCodec,
+    Timer,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -51,16 +54,24 @@ impl Member {
     fn unmet(node: &NodeName, address: SocketAddr) -> Self {
         Self::new(node, address, 0)
     }
+
+    fn after(&self, incarnation: u64) -> Self {
+        Self {
+            incarnation: incarnation.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    fn is_earlier_than(&self, other: &Self) -> bool {
+        self.address == other.address && self.incarnation < other.incarnation
+    }
 }
 
 impl Identity for Member {
     type Addr = SocketAddr;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self {
-            incarnation: self.incarnation.saturating_add(1),
-            ..self.clone()
-        })
+        Some(self.after(self.incarnation))
     }
 
     fn addr(&self) -> SocketAddr {
@@ -110,8 +121,33 @@ impl Gossip {
     /// Takes in a message.
     pub(super) fn receive(&mut self, message: &[u8], now: Instant) {
         self.make_up_for_lateness(now);
+        let result = self.agree_on_incarnation(message);
+        self.settle(result, now);
         let result = self.foca.handle_data(message, &mut self.runtime);
         self.settle(result, now);
+    }
+
+    /// An agent whose clock was later at its last start is heard by nobody who remembers that. It is told, by the name to
+    /// which a message is addressed, and takes a later incarnation; to come nearer by one each time could take for ever.
+    fn agree_on_incarnation(&mut self, message: &[u8]) -> Result<(), foca::Error> {
+        let header: Result<Header<Member>, _> = PostcardCodec.decode_header(message);
+        let Ok(Header { src, dst, .. }) = header else {
+            // Foca says why.
+            return Ok(());
+        };
+        if self.me().is_earlier_than(&dst) {
+            let later = self.me().after(dst.incarnation);
+            return self.foca.change_identity(later, &mut self.runtime);
+        }
+        match self.known_later_than(&src) {
+            Some(later) => self.foca.announce(later, &mut self.runtime),
+            None => Ok(()),
+        }
+    }
+
+    fn known_later_than(&self, member: &Member) -> Option<Member> {
+        let mut known = self.foca.iter_membership_state().map(foca::Member::id);
+        known.find(|known| member.is_earlier_than(known)).cloned()
     }
 
     /// Asks those of these to join that do not answer.

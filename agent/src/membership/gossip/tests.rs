@@ -107,6 +107,7 @@ fn fault(cluster: &mut Cluster, size: usize) {
     let number = cluster.random.random_range(0..size);
     let other = cluster.random.random_range(0..size);
     let time = ms(cluster.random.random_range(10..3_000));
+    let behind = time * cluster.random.random_range(0..100_000);
     match cluster.random.random_range(0..8) {
         0 => cluster.network.loss_percent = cluster.random.random_range(0..50),
         1 => cluster.network.delay = time / 10,
@@ -120,7 +121,7 @@ fn fault(cluster: &mut Cluster, size: usize) {
         4 => cluster.network = Network::sound(),
         5 => cluster.pause(number, time),
         6 => cluster.kill(number),
-        _ => cluster.start(number),
+        _ => cluster.start_in_the_past(number, behind),
     }
 }
 
@@ -143,5 +144,21 @@ fn after_the_last_fault_all_see_each_other_again_in_bounded_time() {
             cluster.falls.is_empty() && cluster.blind().is_empty(),
             "seed {seed}"
         );
+    }
+}
+
+#[test]
+fn a_node_that_comes_back_with_an_earlier_clock_is_seen_again_in_bounded_time() {
+    for seed in 0..30 {
+        let mut cluster = Cluster::met(seed, 4);
+        cluster.kill(0);
+        // Sometimes before the others have noticed.
+        let away = cluster.random.random_range(0..3_000);
+        cluster.run(ms(away));
+        cluster.network.loss_percent = if seed % 2 == 0 { 0 } else { 20 };
+        let behind = ms(10_u64.pow(cluster.random.random_range(3..13)));
+        cluster.start_in_the_past(0, behind);
+        let took = cluster.run_until_all_see(HEALED_WITHIN);
+        assert!(took.is_some(), "seed {seed}: {behind:?}");
     }
 }

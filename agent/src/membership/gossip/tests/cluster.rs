@@ -134,6 +134,13 @@ impl Cluster {
         self.start_as(number, incarnation);
     }
 
+    /// Starts an agent, whose clock is this much behind.
+    pub(super) fn start_in_the_past(&mut self, number: usize, behind: Duration) {
+        let incarnation = DAY_ONE + u64::try_from(self.now.as_millis()).unwrap();
+        let behind = u64::try_from(behind.as_millis()).unwrap();
+        self.start_as(number, incarnation.saturating_sub(behind).max(1));
+    }
+
     fn start_as(&mut self, number: usize, incarnation: u64) {
         let address = SocketAddr::new(ip(number), 10_351);
         let me = Member::new(&name(number), address, incarnation);
