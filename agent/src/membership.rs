@@ -8,9 +8,10 @@ pub mod keys;
 pub mod seal;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use egret_crds::keyring::Keyring;
 use egret_domain::name::NodeName;
@@ -82,7 +83,8 @@ impl Membership {
     ) -> Result<Self, Error> {
         let socket = UdpSocket::bind(address).await;
         let socket = socket.map_err(|source| Error::Listen { address, source })?;
-        let gossip = Gossip::new(Member::new(me, address));
+        let me = Member::new(me, address, incarnation(SystemTime::now()));
+        let gossip = Gossip::new(me, rand::random());
         let seal = Seal::new(&keys.borrow_and_update());
         Ok(Self {
             socket,
@@ -113,7 +115,7 @@ impl Membership {
                     let length = received.map_or(0, |(length, _)| length);
                     self.receive(buffer.get(..length).unwrap_or_default());
                 }
-                () = sleep_until(next_timer) => {
+                () = until(next_timer) => {
                     self.drain(&mut buffer);
                     self.gossip.run_timers(Instant::now());
                 }
@@ -143,18 +145,8 @@ impl Membership {
     }
 
     fn greet(&mut self) {
-        let port = self.gossip.me().address.port();
-        let alive: BTreeSet<_> = self.gossip.alive().collect();
-        let absent: Vec<_> = self
-            .peers
-            .borrow_and_update()
-            .iter()
-            .flatten()
-            .filter(|(name, _)| !alive.contains(*name))
-            .map(|(name, ip)| Member::unmet(name, SocketAddr::new(*ip, port)))
-            .collect();
-        for member in absent {
-            self.gossip.greet(member, Instant::now());
+        if let Some(peers) = self.peers.borrow_and_update().as_ref() {
+            self.gossip.greet(peers, Instant::now());
         }
     }
 
@@ -183,6 +175,21 @@ impl Membership {
             *alive = now;
             is_news
         });
+    }
+}
+
+/// That of an agent that starts at this time of day: in milliseconds, and not that of an agent not met yet.
+fn incarnation(time: SystemTime) -> u64 {
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ use egret_crds::Egress;
 use egret_domain::datapath::{Commit, diff};
 use egret_domain::name::EgressName;
 use egret_domain::node::{Fact, Index};
+use egret_runtime::backoff::Limits;
 use egret_runtime::live::Pulse;
 use egret_runtime::packed::Packed;
 use egret_runtime::ready::Awaited;
@@ -29,8 +30,10 @@ use crate::status::Statuses;
 /// Without any error the kernel is compared this often: somebody may have changed it.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// After an error it is compared soon, then less and less soon.
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(10);
+const RETRY: Limits = Limits {
+    first: Duration::from_millis(200),
+    most: Duration::from_secs(10),
+};
 /// Failures in a row after which a node that was ready reports it: it then loses its egress IPs to others.
 const FAILURES_TO_REPORT: u32 = 3;
 /// Facts taken in before the kernel is changed: many make one transaction.
@@ -234,10 +237,8 @@ impl<K: Kernel> Reconciler<K> {
     }
 
     fn failed(&mut self, error: &Error) {
-        let delay = FIRST_RETRY
-            .saturating_mul(1 << self.failures.min(6))
-            .min(LAST_RETRY);
         self.failures = self.failures.saturating_add(1);
+        let delay = RETRY.delay(self.failures);
         self.outlets.metrics.count_failure(error.check());
         let holds_nothing = self.awaited.is_empty() && error.is_nothing_installed();
         if self.is_known || holds_nothing {

@@ -1,48 +1,48 @@
-//! The gossip itself, without sockets or clock: messages and times come in, messages go out.
+//! The gossip itself, without sockets, clock or chance of its own: messages, times and a seed come in, messages go out.
 //!
 //! Owns foca's state, its timers and their settings. Never waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use egret_domain::name::NodeName;
-use foca::{AccumulatingRuntime, Config, Foca, Identity, PeriodicParams, PostcardCodec, Timer};
+use foca::{
+    AccumulatingRuntime, Codec, Config, Foca, Header, Identity, PeriodicParams, PostcardCodec,
+    Timer,
+};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::debug;
+
+use super::Peers;
 
 /// A node that misses one probe is suspected, and down when nobody has vouched for it by then.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 const PROBE_ANSWERED_WITHIN: Duration = Duration::from_millis(70);
 const DOWN_AFTER_SUSPICION: Duration = Duration::from_millis(250);
 const GOSSIP_EVERY: Duration = Duration::from_millis(100);
+/// A timer that is later than this was held up by this agent itself: it was paused, or has no CPU.
+const LATE: Duration = Duration::from_millis(20);
 /// Under the least IPv6 MTU with the seal and the headers.
 const MESSAGE_BYTES: usize = 1100;
-/// When no timer is set.
-const LONG: Duration = Duration::from_hours(1);
 
 /// An agent in the gossip. Its address stays over restarts; the incarnation grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Member {
     node: String,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     incarnation: u64,
 }
 
 impl Member {
-    /// This agent, as of now: a later start has a higher incarnation.
-    pub(super) fn new(node: &NodeName, address: SocketAddr) -> Self {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let incarnation = u64::try_from(since_1970.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
+    /// An agent of this incarnation: a later start has a higher one.
+    pub(super) fn new(node: &NodeName, address: SocketAddr, incarnation: u64) -> Self {
         Self {
             node: node.to_string(),
             address,
@@ -51,12 +51,19 @@ impl Member {
     }
 
     /// Another agent of which only the address is known.
-    pub(super) fn unmet(node: &NodeName, address: SocketAddr) -> Self {
+    fn unmet(node: &NodeName, address: SocketAddr) -> Self {
+        Self::new(node, address, 0)
+    }
+
+    fn after(&self, incarnation: u64) -> Self {
         Self {
-            node: node.to_string(),
-            address,
-            incarnation: 0,
+            incarnation: incarnation.saturating_add(1),
+            ..self.clone()
         }
+    }
+
+    fn is_earlier_than(&self, other: &Self) -> bool {
+        self.address == other.address && self.incarnation < other.incarnation
     }
 }
 
@@ -64,10 +71,7 @@ impl Identity for Member {
     type Addr = SocketAddr;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self {
-            incarnation: self.incarnation.saturating_add(1),
-            ..self.clone()
-        })
+        Some(self.after(self.incarnation))
     }
 
     fn addr(&self) -> SocketAddr {
@@ -89,16 +93,18 @@ pub(super) struct Gossip {
 }
 
 impl Gossip {
-    pub(super) fn new(me: Member) -> Self {
+    /// A gossip in which this agent knows nobody. The seed decides whom it asks, and tells, when.
+    pub(super) fn new(me: Member, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
         Self {
-            foca: Foca::new(me, config(), rand::make_rng(), PostcardCodec),
+            foca: Foca::new(me, config(), random, PostcardCodec),
             runtime: AccumulatingRuntime::new(),
             timers: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
     }
 
-    pub(super) fn me(&self) -> &Member {
+    fn me(&self) -> &Member {
         self.foca.identity()
     }
 
@@ -114,25 +120,56 @@ impl Gossip {
 
     /// Takes in a message.
     pub(super) fn receive(&mut self, message: &[u8], now: Instant) {
+        self.make_up_for_lateness(now);
+        let result = self.agree_on_incarnation(message);
+        self.settle(result, now);
         let result = self.foca.handle_data(message, &mut self.runtime);
         self.settle(result, now);
     }
 
-    /// Asks an agent to join.
-    pub(super) fn greet(&mut self, member: Member, now: Instant) {
-        let result = self.foca.announce(member, &mut self.runtime);
-        self.settle(result, now);
+    /// An agent whose clock was later at its last start is heard by nobody who remembers that. It is told, by the name to
+    /// which a message is addressed, and takes a later incarnation; to come nearer by one each time could take for ever.
+    fn agree_on_incarnation(&mut self, message: &[u8]) -> Result<(), foca::Error> {
+        let header: Result<Header<Member>, _> = PostcardCodec.decode_header(message);
+        let Ok(Header { src, dst, .. }) = header else {
+            // Foca says why.
+            return Ok(());
+        };
+        if self.me().is_earlier_than(&dst) {
+            let later = self.me().after(dst.incarnation);
+            return self.foca.change_identity(later, &mut self.runtime);
+        }
+        match self.known_later_than(&src) {
+            Some(later) => self.foca.announce(later, &mut self.runtime),
+            None => Ok(()),
+        }
     }
 
-    /// When [`Self::run_timers`] is to be called next.
-    pub(super) fn next_timer(&self) -> Instant {
-        self.timers
-            .first_key_value()
-            .map_or_else(|| Instant::now() + LONG, |(due, _)| *due)
+    fn known_later_than(&self, member: &Member) -> Option<Member> {
+        let mut known = self.foca.iter_membership_state().map(foca::Member::id);
+        known.find(|known| member.is_earlier_than(known)).cloned()
+    }
+
+    /// Asks those of these to join that do not answer.
+    pub(super) fn greet(&mut self, peers: &Peers, now: Instant) {
+        self.make_up_for_lateness(now);
+        let alive: BTreeSet<_> = self.alive().collect();
+        let port = self.me().address.port();
+        for (name, ip) in peers.iter().filter(|(name, _)| !alive.contains(*name)) {
+            let member = Member::unmet(name, SocketAddr::new(*ip, port));
+            let result = self.foca.announce(member, &mut self.runtime);
+            self.settle(result, now);
+        }
+    }
+
+    /// When [`Self::run_timers`] is to be called next, if nothing happens before.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|(due, _)| *due)
     }
 
     /// Does what is due.
     pub(super) fn run_timers(&mut self, now: Instant) {
+        self.make_up_for_lateness(now);
         let later = self.timers.split_off(&(now + Duration::from_nanos(1)));
         let mut due: Vec<_> = std::mem::replace(&mut self.timers, later)
             .into_values()
@@ -142,6 +179,18 @@ impl Gossip {
         for timer in due {
             let result = self.foca.handle_timer(timer, &mut self.runtime);
             self.settle(result, now);
+        }
+    }
+
+    /// Where this agent was late, time has stood still: others have as long to answer as if it had listened all the time,
+    /// and had told them what they are suspected of.
+    fn make_up_for_lateness(&mut self, now: Instant) {
+        let late = self
+            .next_timer()
+            .map(|due| now.saturating_duration_since(due));
+        if let Some(late) = late.filter(|late| *late > LATE) {
+            let timers = std::mem::take(&mut self.timers).into_iter();
+            self.timers = timers.map(|(due, timers)| (due + late, timers)).collect();
         }
     }
 
@@ -187,3 +236,6 @@ fn config() -> Config {
         periodic_gossip: to_some(GOSSIP_EVERY, 3),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -429,6 +429,27 @@ async fn a_passing_failure_is_made_good_without_being_reported_but_a_lasting_one
 }
 
 #[tokio::test(start_paused = true)]
+async fn agents_that_fail_at_once_do_not_try_again_at_once() {
+    let agents: Vec<_> = (0..8).map(|_| World::new(FakeKernel::default())).collect();
+    for agent in &agents {
+        agent.kernel.0.lock().unwrap().is_broken = true;
+        agent.synced().await;
+    }
+    let begin = Instant::now();
+    let mut eighth_try = BTreeMap::new();
+    while eighth_try.len() < agents.len() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for (number, agent) in agents.iter().enumerate() {
+            if agent.counts().1 >= 8 {
+                eighth_try.entry(number).or_insert(begin.elapsed());
+            }
+        }
+    }
+    let times: BTreeSet<_> = eighth_try.into_values().collect();
+    assert!(times.len() > 1, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_somebody_changes_behind_the_agents_back_is_made_good_in_time() {
     let world = World::new(FakeKernel::default());
     world.tell([egress(&["a", "b"])]).await;
