@@ -29,7 +29,13 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     // It measures the processes from inside too, and nobody uses it.
     (
         "egret-bench",
-        &["egret-crds", "egret-runtime", "egret-webhook"],
+        &[
+            "egret-agent",
+            "egret-crds",
+            "egret-domain",
+            "egret-runtime",
+            "egret-webhook",
+        ],
     ),
 ];
 
