@@ -16,6 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::netns::Netns;
 
+/// In a user namespace a socket's buffer cannot be raised above the machine's limit, and a transaction has to fit into it.
+const FACTS_AT_ONCE: usize = 500;
+
 /// What taking in some facts costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
@@ -69,7 +72,9 @@ impl Agent {
             runtime,
         };
         agent.index.complete();
-        agent.take(facts)?;
+        for facts in facts.chunks(FACTS_AT_ONCE) {
+            agent.take(facts.to_vec())?;
+        }
         Ok(agent)
     }
 
