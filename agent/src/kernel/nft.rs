@@ -118,10 +118,13 @@ pub(super) fn commands(changes: &[Change], settings: &Settings) -> String {
 }
 
 /// A set or map: family and name.
-type Place = (TableFamily, &'static str);
+pub(super) type Place = (TableFamily, &'static str);
 
 /// The entries that make up an element: where, key and value.
-fn entries(element: &Element, settings: &Settings) -> Vec<(Place, String, Option<String>)> {
+pub(super) fn entries(
+    element: &Element,
+    settings: &Settings,
+) -> Vec<(Place, String, Option<String>)> {
     use TableFamily::{Ip, Netdev};
     let entry = |place: Place, key: &dyn ToString| (place, key.to_string(), None);
     let pair = |place: Place, key: &dyn ToString, value: &dyn ToString| {

@@ -17,7 +17,11 @@ pub fn rules(source: &Netns, gateway: &Netns, world: World) -> anyhow::Result<()
         node.feed(&["ipset", "restore"], &sets(world))?;
     }
     source.feed(&["iptables-legacy-restore"], &marks(world))?;
-    source.run(&format!("ip rule add pref 160 fwmark {MARK} lookup 77"))?;
+    // The outer packet has the mark too, and would be led here again.
+    let pods = world.pod_cidr();
+    source.run(&format!(
+        "ip rule add pref 160 from {pods} fwmark {MARK} lookup 77"
+    ))?;
     gateway.feed(&["iptables-legacy-restore"], &translations(world))?;
     let last = world.egress_ip(world.count.saturating_sub(1));
     gateway.run(&format!("ip addr add {last}/32 dev lo"))

@@ -66,10 +66,11 @@ const PURE_MAY_USE: [&str; 18] = [
 ];
 
 /// Libraries that only these crates of the workspace may use: whoever else needs what they do asks one of them.
-const KEPT_TO: [(&str, &[&str]); 8] = [
+const KEPT_TO: [(&str, &[&str]); 9] = [
     ("rtnetlink", &["egret-agent"]),
     ("netlink-packet-route", &["egret-agent"]),
     ("netlink-packet-core", &["egret-agent"]),
+    ("netlink-packet-netfilter", &["egret-agent"]),
     ("netlink-sys", &["egret-agent"]),
     ("etherparse", &["egret-agent"]),
     ("foca", &["egret-agent"]),
