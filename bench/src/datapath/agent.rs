@@ -54,7 +54,7 @@ impl Agent {
         netns: &Netns,
         name: &str,
         node: Ipv4Addr,
-        facts: Vec<Fact>,
+        facts: &[Fact],
     ) -> anyhow::Result<Self> {
         let (kernel, runtime) = netns.enter(|| {
             let runtime = Builder::new_current_thread().enable_all().build()?;

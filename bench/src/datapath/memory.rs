@@ -81,8 +81,9 @@ impl Memory {
         let (empty, kernel) = (Resident::read()?, kernel_kib()?);
         let facts = world.surroundings().into_iter();
         let facts = facts.chain(world.source_pods()).chain(world.egresses());
+        let facts: Vec<_> = facts.collect();
         let address = role.address(world);
-        let _agent = Agent::start(&node, role.name(), address, facts.collect())?;
+        let _agent = Agent::start(&node, role.name(), address, &facts)?;
         let filled = Resident::read()?;
         Ok(Self {
             empty_kib: empty.now_kib,

@@ -195,15 +195,15 @@ impl Network {
         masquerade(&source, world)?;
         masquerade(&gateway, world)?;
         let cluster = || world.surroundings().into_iter();
-        let of_gateway = cluster().chain(world.egresses()).collect();
-        let of_source = cluster()
+        let of_gateway: Vec<_> = cluster().chain(world.egresses()).collect();
+        let of_source: Vec<_> = cluster()
             .chain(world.source_pods())
             .chain(world.egresses())
             .collect();
         Ok(Egret {
             world,
-            gateway: Agent::start(&gateway, GATEWAY, world.gateway(), of_gateway)?,
-            source: Agent::start(&source, SOURCE, world.source(), of_source)?,
+            gateway: Agent::start(&gateway, GATEWAY, world.gateway(), &of_gateway)?,
+            source: Agent::start(&source, SOURCE, world.source(), &of_source)?,
         })
     }
 }

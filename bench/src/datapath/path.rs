@@ -25,16 +25,12 @@ pub enum Path {
 
 impl Path {
     /// What it is to be compared with.
+    #[must_use]
     pub fn baseline(self) -> Self {
         match self {
             Self::Bare | Self::Tracked | Self::Peers(_) | Self::Selected(_) => Self::Bare,
             Self::Node | Self::Unselected(_) => Self::Node,
         }
-    }
-
-    /// Whether it is Egret's.
-    pub fn is_egret(self) -> bool {
-        matches!(self, Self::Selected(_) | Self::Unselected(_))
     }
 }
 

@@ -73,7 +73,7 @@ impl Server {
     /// Starts them on the external host.
     pub fn start(outside: &Netns) -> anyhow::Result<Self> {
         let server = Self::default();
-        server.listen(outside, ECHO_PORT, Self::echo)?;
+        server.listen(outside, ECHO_PORT, |_, stream| Self::echo(stream))?;
         server.listen(outside, SINK_PORT, Self::swallow)?;
         Ok(server)
     }
@@ -97,7 +97,7 @@ impl Server {
         Ok(())
     }
 
-    fn echo(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+    fn echo(stream: &mut TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut byte = [0];
@@ -156,7 +156,7 @@ impl Server {
         };
         write_for(time / WARMUP_SHARE)?;
         let rate = write_for(time)?;
-        reset(stream)?;
+        reset(&stream)?;
         Ok(Taken {
             rate,
             times: Vec::new(),
@@ -182,7 +182,7 @@ fn requests(time: Duration) -> anyhow::Result<Taken> {
     };
     ask_for(time / WARMUP_SHARE)?;
     let taken = ask_for(time)?;
-    reset(stream)?;
+    reset(&stream)?;
     Ok(taken)
 }
 
@@ -193,7 +193,7 @@ fn connections(time: Duration) -> anyhow::Result<Taken> {
         while started.elapsed() < time {
             let mut stream = connect(ECHO_PORT)?;
             ask(&mut stream)?;
-            reset(stream)?;
+            reset(&stream)?;
             count += 1;
         }
         Ok(per_second(count, started.elapsed()))
@@ -221,9 +221,9 @@ fn ask(stream: &mut TcpStream) -> anyhow::Result<()> {
     stream.read_exact(&mut byte).context("no answer")
 }
 
-/// Ends a connection without a trace: ports that wait would be used up soon.
-fn reset(stream: TcpStream) -> anyhow::Result<()> {
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+/// Has a connection end without a trace when it is dropped: ports that wait would be used up soon.
+fn reset(stream: &TcpStream) -> anyhow::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
     Ok(())
 }
 
