@@ -27,7 +27,7 @@ use netlink_sys::{Socket, SocketAddr};
 
 use super::Error;
 use super::frame::TableFamily;
-use super::nft::{Place, entries};
+use super::nft::{LIMIT, Place, entries};
 use super::settings::{Settings, TABLE};
 
 /// More are worth a process, and may exceed what a socket sends at once.
@@ -86,9 +86,15 @@ impl Transaction {
         }
     }
 
-    /// Has the kernel carry it out.
-    pub(super) fn run(&self) -> Result<(), Error> {
-        self.exchange().map_err(Error::Elements)
+    /// Has the kernel carry it out. That may have to wait for another program's change of its own ruleset, and so happens
+    /// where nothing else waits.
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let exchange = tokio::task::spawn_blocking(move || self.exchange());
+        let done = tokio::time::timeout(LIMIT, exchange).await;
+        let done = done.map_err(|_| Error::Elements(io::ErrorKind::TimedOut.into()))?;
+        done.map_err(io::Error::other)
+            .flatten()
+            .map_err(Error::Elements)
     }
 
     /// The kernel works while it is sent to: when that has returned, all answers are there.

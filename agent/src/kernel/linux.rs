@@ -138,7 +138,7 @@ impl Linux {
         }
         self.is_suspect = true;
         match Transaction::of(changes, &self.settings) {
-            Some(transaction) => transaction.run()?,
+            Some(transaction) => transaction.run().await?,
             None => nft::run(&nft::commands(changes, &self.settings)).await?,
         }
         self.is_suspect = false;

@@ -22,7 +22,7 @@ use super::frame::{self, Chain, TableFamily};
 use super::settings::{Settings, TABLE};
 
 /// Loading the largest table takes well under a second; a hanging nft must not stop the agent.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs one transaction.
 pub(super) async fn run(commands: &str) -> Result<(), Error> {
