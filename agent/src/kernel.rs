@@ -4,6 +4,7 @@
 //! makes carries a name, a table or a protocol number of Egret's own; nothing else is touched. Never decides what
 //! should stand (see `egret_domain::node`).
 
+mod elements;
 pub mod frame;
 pub(crate) mod links;
 pub mod linux;
@@ -54,6 +55,9 @@ pub enum Error {
     /// `nft` refused.
     #[error("nft refused: {0}")]
     Nft(String),
+    /// The kernel refused to change entries of Egret's sets.
+    #[error("the kernel refused to change Egret's nftables sets")]
+    Elements(#[source] io::Error),
     /// The kernel cannot do what Egret's tables need.
     #[error(
         "this kernel or container cannot load Egret's nftables ({0}): Linux 5.16 or later with nf_tables, nat, fib \
@@ -111,7 +115,11 @@ impl Error {
     /// The check that failed, in one word, for reports.
     pub fn check(&self) -> &'static str {
         match self {
-            Self::NoNft(_) | Self::NftTimedOut(_) | Self::Nft(_) | Self::Listing(_) => "nft",
+            Self::NoNft(_)
+            | Self::NftTimedOut(_)
+            | Self::Nft(_)
+            | Self::Listing(_)
+            | Self::Elements(_) => "nft",
             Self::NoNftables(_) => "nftables",
             Self::Netlink { .. } | Self::Socket(_) => "netlink",
             Self::NoUplink(_) => "uplink",

@@ -4,11 +4,12 @@
 //! run, for a time by itself says more about the machine than about Egret. Never asserts a time, and is never linked into
 //! anything.
 //!
-//! Start reading at [`admission`] or [`allocation`], each run by the program of the same name.
+//! Start reading at [`admission`], [`allocation`] or [`datapath`], each run by the program of the same name.
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod allocation;
+pub mod datapath;
 pub mod machine;
 pub mod publication;
 pub mod sample;

@@ -10,6 +10,7 @@ use egret_domain::net::Mac;
 use rtnetlink::Handle;
 use tracing::{info, warn};
 
+use super::elements::Transaction;
 use super::settings::Settings;
 use super::{Error, Kernel, frame, links, nft, routing, sysctl};
 use crate::announce::announce;
@@ -121,12 +122,7 @@ impl Linux {
             links::withdraw(&self.handle, links.egress_ips, *ip).await?;
         }
         self.forward(links.tunnel, &commit.forward).await?;
-        let commands = nft::commands(&commit.transaction, &self.settings);
-        if !commands.is_empty() {
-            self.is_suspect = true;
-            nft::run(&commands).await?;
-            self.is_suspect = false;
-        }
+        self.transact(&commit.transaction).await?;
         for identity in &commit.unforward {
             links::unforward(&self.handle, links.tunnel, *identity).await?;
         }
@@ -134,6 +130,19 @@ impl Linux {
             links::assume(&self.handle, links.egress_ips, *ip).await?;
         }
         self.announce(links, &commit.announce).await
+    }
+
+    async fn transact(&mut self, changes: &[Change]) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.is_suspect = true;
+        match Transaction::of(changes, &self.settings) {
+            Some(transaction) => transaction.run().await?,
+            None => nft::run(&nft::commands(changes, &self.settings)).await?,
+        }
+        self.is_suspect = false;
+        Ok(())
     }
 
     /// Each egress IP is announced where it is reached: a static one may be on a link other than the uplink.

@@ -22,7 +22,7 @@ use super::frame::{self, Chain, TableFamily};
 use super::settings::{Settings, TABLE};
 
 /// Loading the largest table takes well under a second; a hanging nft must not stop the agent.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs one transaction.
 pub(super) async fn run(commands: &str) -> Result<(), Error> {
@@ -118,10 +118,13 @@ pub(super) fn commands(changes: &[Change], settings: &Settings) -> String {
 }
 
 /// A set or map: family and name.
-type Place = (TableFamily, &'static str);
+pub(super) type Place = (TableFamily, &'static str);
 
 /// The entries that make up an element: where, key and value.
-fn entries(element: &Element, settings: &Settings) -> Vec<(Place, String, Option<String>)> {
+pub(super) fn entries(
+    element: &Element,
+    settings: &Settings,
+) -> Vec<(Place, String, Option<String>)> {
     use TableFamily::{Ip, Netdev};
     let entry = |place: Place, key: &dyn ToString| (place, key.to_string(), None);
     let pair = |place: Place, key: &dyn ToString, value: &dyn ToString| {

@@ -22,6 +22,8 @@ use egret_agent::kernel::settings::Settings;
 use egret_domain::datapath::{Change, Commit, Element, diff, identity};
 use egret_runtime::describe;
 use namespace::{inside, inside_without_net_admin, ip, output, run};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 10, 0, 101));
 
@@ -411,4 +413,72 @@ fn everything() -> String {
                 + "\n"
         })
         .collect()
+}
+
+/// What has nothing in it that only `nft` can do.
+fn without_networks() -> BTreeSet<Element> {
+    let all = some_elements().into_iter();
+    all.filter(|element| !matches!(element, Element::Except(_)))
+        .collect()
+}
+
+fn processor_time_of_children() -> i64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    usage.user_time().num_microseconds() + usage.system_time().num_microseconds()
+}
+
+#[test]
+fn a_small_change_needs_no_process_and_stands_as_one_of_nft_does() {
+    inside(
+        "a_small_change_needs_no_process_and_stands_as_one_of_nft_does",
+        async {
+            let mut kernel = kernel();
+            let is = kernel.repair().await.unwrap();
+            let before = processor_time_of_children();
+            let commit = Commit::of(&diff(&is, &without_networks()));
+            kernel.commit(&commit).await.unwrap();
+            assert_eq!(processor_time_of_children(), before);
+            let stands = everything();
+            // The tables are made anew, by nft, with all that is in them.
+            run("nft flush chain ip egret translate");
+            assert_eq!(kernel.repair().await.unwrap(), without_networks());
+            assert_eq!(everything(), stands);
+        },
+    );
+}
+
+#[test]
+fn a_small_change_takes_away_and_replaces() {
+    inside("a_small_change_takes_away_and_replaces", async {
+        let mut kernel = kernel();
+        make(&mut kernel, &without_networks()).await;
+        let elsewhere = |last| Element::Remote {
+            pod: ip("10.244.1.2"),
+            identity: Some(identity(ip(last))),
+        };
+        let should = BTreeSet::from([elsewhere("10.10.0.13")]);
+        let commit = Commit::of(&diff(&without_networks(), &should));
+        kernel.commit(&commit).await.unwrap();
+        assert_eq!(kernel.repair().await.unwrap(), should);
+    });
+}
+
+#[test]
+fn of_a_small_change_that_the_kernel_refuses_nothing_stands() {
+    inside(
+        "of_a_small_change_that_the_kernel_refuses_nothing_stands",
+        async {
+            let mut kernel = kernel();
+            make(&mut kernel, &BTreeSet::new()).await;
+            let (there, not_there) = (ip("10.10.0.102"), ip("10.10.0.103"));
+            let changes = [
+                Change::Remove(Element::Guard(not_there)),
+                Change::Add(Element::Peer(there)),
+            ];
+            let refused = kernel.commit(&Commit::of(&changes)).await.unwrap_err();
+            assert_eq!(refused.check(), "nft");
+            assert!(describe(&refused).contains("os error 2"), "{refused:?}");
+            assert_eq!(kernel.repair().await.unwrap(), BTreeSet::new());
+        },
+    );
 }

@@ -29,7 +29,13 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     // It measures the processes from inside too, and nobody uses it.
     (
         "egret-bench",
-        &["egret-crds", "egret-runtime", "egret-webhook"],
+        &[
+            "egret-agent",
+            "egret-crds",
+            "egret-domain",
+            "egret-runtime",
+            "egret-webhook",
+        ],
     ),
 ];
 
@@ -60,10 +66,11 @@ const PURE_MAY_USE: [&str; 18] = [
 ];
 
 /// Libraries that only these crates of the workspace may use: whoever else needs what they do asks one of them.
-const KEPT_TO: [(&str, &[&str]); 8] = [
+const KEPT_TO: [(&str, &[&str]); 9] = [
     ("rtnetlink", &["egret-agent"]),
     ("netlink-packet-route", &["egret-agent"]),
     ("netlink-packet-core", &["egret-agent"]),
+    ("netlink-packet-netfilter", &["egret-agent"]),
     ("netlink-sys", &["egret-agent"]),
     ("etherparse", &["egret-agent"]),
     ("foca", &["egret-agent"]),
