@@ -22,10 +22,11 @@ const REST: Duration = Duration::from_millis(10);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Sends the addresses of this node that are not Egret's: at once, and whenever they change. Ends when nobody listens.
-pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) {
+/// Sends the addresses of this node that are not Egret's, whose have this protocol number: at once, and whenever they
+/// change. Ends when nobody listens.
+pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>, protocol: u8) {
     while !addresses.is_closed() {
-        if let Err(error) = follow(&addresses).await {
+        if let Err(error) = follow(&addresses, protocol).await {
             warn!(
                 error = describe(&error),
                 "cannot watch this node's addresses, will retry"
@@ -35,14 +36,14 @@ pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>) {
     }
 }
 
-async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>) -> Result<(), Error> {
+async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>, protocol: u8) -> Result<(), Error> {
     let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, mut events) =
         new_multicast_connection(&groups).map_err(Error::Socket)?;
     tokio::spawn(connection);
     let mut known = None;
     loop {
-        let now = links::addresses_of_others(&handle).await?;
+        let now = links::addresses_of_others(&handle, protocol).await?;
         if known.as_ref() != Some(&now) {
             known = Some(now.clone());
             if addresses.send(now).await.is_err() {

@@ -174,6 +174,15 @@ impl Index {
             .collect()
     }
 
+    /// The families in which this node should be able to hold egress IPs: those of its addresses, and IPv6 only once there
+    /// is such an egress IP, for many a node has IPv6 addresses in a cluster that does not use them.
+    pub fn expected_families(&self) -> BTreeSet<Family> {
+        let own = self.cluster.families_of(&self.me);
+        let is_used = |family| self.by_ip.keys().any(|ip| Family::of(*ip) == family);
+        let expected = |family: &Family| *family == Family::V4 || is_used(*family);
+        own.into_iter().filter(expected).collect()
+    }
+
     /// How many of this node's Pod addresses an Egress selects.
     pub fn pods_served(&self) -> usize {
         self.planned
@@ -409,12 +418,15 @@ impl Index {
     }
 
     fn replan(&mut self, unit: Unit) -> Vec<Change> {
-        let mut should: BTreeSet<_> = match unit {
-            Unit::Cluster => self.cluster.elements(),
+        let should: BTreeSet<_> = match unit {
+            Unit::Cluster => {
+                let elements = self.cluster.elements().into_iter();
+                elements.filter(|one| self.serves(one.family())).collect()
+            }
+            Unit::EgressIp(ip) | Unit::PodIp(ip) if !self.serves(Family::of(ip)) => BTreeSet::new(),
             Unit::EgressIp(ip) => self.gateway_elements(ip),
             Unit::PodIp(ip) => self.pod_element(ip).into_iter().collect(),
         };
-        should.retain(|element| self.serves(element.family()));
         let is = self.planned.remove(&unit).unwrap_or_default();
         let changes = diff(&is, &should);
         if !should.is_empty() {
@@ -440,7 +452,7 @@ impl Index {
         let node = self
             .sharing(egress_ip)
             .find_map(|tracked| tracked.holder.as_ref());
-        node.and_then(|node| self.cluster.address_of(node, Family::of(egress_ip)))
+        node.and_then(|node| self.cluster.address_of(node, &self.me))
             .map(|node| Element::Forward { identity, node })
             .into_iter()
             .chain(pooled.then_some(Element::Elsewhere(egress_ip)))

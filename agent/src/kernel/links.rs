@@ -1,6 +1,8 @@
 //! Links, the addresses on them, and the tunnel's forwarding entries.
 //!
-//! Owns the tunnel's link and the link of pooled egress IPs, both known by name. Never touches another link.
+//! Owns the tunnel's link and the link of pooled IPv4 egress IPs, both known by name, and on the uplink the pooled IPv6
+//! ones, known by Egret's protocol number: the kernel answers neighbour solicitations on a link only for that link's
+//! addresses. Never touches another link, nor another address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,7 +12,9 @@ use egret_domain::net::{Cidr, Family, Mac};
 use futures::TryStreamExt;
 use netlink_packet_core::ErrorMessage;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
 use netlink_packet_route::link::{
     InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -134,6 +138,44 @@ async fn address_messages(handle: &Handle) -> Result<Vec<AddressMessage>, Error>
         .map_err(refused("list addresses"))
 }
 
+/// Where an egress IP of Egret's is, or should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Held {
+    /// The link's number.
+    pub(super) link: u32,
+    /// The address.
+    pub(super) ip: IpAddr,
+}
+
+/// The pooled egress IPs on this node's links: IPv4 ones by their link, IPv6 ones by their protocol number.
+pub(super) async fn held(
+    handle: &Handle,
+    egress_ips: u32,
+    protocol: u8,
+) -> Result<Vec<Held>, Error> {
+    let messages = address_messages(handle).await?;
+    let held = messages.iter().filter_map(|message| {
+        let (link, ip) = (message.header.index, local_address(message)?);
+        let is_egrets = match ip {
+            IpAddr::V4(_) => link == egress_ips,
+            IpAddr::V6(_) => is_marked(message, protocol),
+        };
+        is_egrets.then_some(Held { link, ip })
+    });
+    Ok(held.collect())
+}
+
+/// The pooled IPv6 egress IPs on this node's links.
+pub(super) async fn held_ipv6(handle: &Handle, protocol: u8) -> Result<Vec<Held>, Error> {
+    // No link has this number: no IPv4 address is on it.
+    held(handle, 0, protocol).await
+}
+
+fn is_marked(message: &AddressMessage, protocol: u8) -> bool {
+    let mark = AddressAttribute::Protocol(AddressProtocol::from(protocol));
+    message.attributes.contains(&mark)
+}
+
 fn local_address(message: &AddressMessage) -> Option<IpAddr> {
     let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
         message.attributes.iter().find_map(wanted)
@@ -190,13 +232,17 @@ fn subnet(ip: IpAddr, prefix: u8) -> Option<Cidr> {
     Cidr::new(ip, prefix).filter(|_| has_neighbours)
 }
 
-/// The addresses of this node that are not Egret's.
-pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
+/// The addresses of this node that are not Egret's, whose have this protocol number or are on its links.
+pub(crate) async fn addresses_of_others(
+    handle: &Handle,
+    protocol: u8,
+) -> Result<BTreeSet<IpAddr>, Error> {
     let own = own_links(handle).await?;
-    let addresses = addresses(handle).await?.into_iter();
-    Ok(addresses
-        .filter(|(link, _)| !own.contains(link))
-        .map(|(_, ip)| ip)
+    let messages = address_messages(handle).await?;
+    Ok(messages
+        .iter()
+        .filter(|message| !own.contains(&message.header.index) && !is_marked(message, protocol))
+        .filter_map(local_address)
         .collect())
 }
 
@@ -244,7 +290,7 @@ async fn make_tunnel(
         .learning(false)
         .ttl(TTL_HOPS)
         .address(tunnel_mac(node).0.to_vec())
-        .mtu(tunnel_mtu(uplink.mtu))
+        .mtu(tunnel_mtu(Family::of(node), uplink.mtu))
         .up();
     let link = match node {
         IpAddr::V4(ip) => link.local(ip),
@@ -275,7 +321,7 @@ fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: &Upl
     });
     is_up
         && is_vxlan
-        && mtu_of(link) == Some(tunnel_mtu(uplink.mtu))
+        && mtu_of(link) == Some(tunnel_mtu(Family::of(node), uplink.mtu))
         && mac_of(link) == Some(tunnel_mac(node))
 }
 
@@ -291,7 +337,7 @@ fn vxlan_info(link: &LinkMessage) -> Option<&Vec<InfoVxlan>> {
         })
 }
 
-/// Makes the link of pooled egress IPs and tells its number: the kernel answers ARP for them on the uplink, and never
+/// Makes the link of pooled IPv4 egress IPs and tells its number: the kernel answers ARP for them on the uplink, and never
 /// chooses them as a source. A dummy link, or a bridge without ports where the kernel has no dummy.
 pub(super) async fn ensure_egress_ips(handle: &Handle) -> Result<u32, Error> {
     if let Some(link) = find(handle, EGRESS_IPS).await? {
@@ -333,25 +379,43 @@ pub(super) async fn remove(handle: &Handle) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts an egress IP on its link.
-pub(super) async fn assume(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
-    let added = handle
-        .address()
-        .add(link, ip, Family::of(ip).bits())
-        .execute()
-        .await;
-    already(added, &[nix::errno::Errno::EEXIST]).map_err(refused(format!("add address {ip}")))
+/// As netlink numbers a family.
+pub(super) fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+/// Puts an egress IP on its link. An IPv6 one is there at once, as its last holder may be gone without a word, and is
+/// deprecated from the start (RFC 6724, rule 3): the node itself never chooses it as a source.
+pub(super) async fn assume(
+    handle: &Handle,
+    Held { link, ip }: Held,
+    protocol: u8,
+) -> Result<(), Error> {
+    let mut request = handle.address().add(link, ip, Family::of(ip).bits());
+    if ip.is_ipv6() {
+        let message = request.message_mut();
+        message.header.flags |= AddressHeaderFlags::Nodad;
+        let mut lifetimes = CacheInfo::default();
+        (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, u32::MAX);
+        message.attributes.extend([
+            AddressAttribute::Flags(AddressFlags::Nodad),
+            AddressAttribute::CacheInfo(lifetimes),
+            AddressAttribute::Protocol(AddressProtocol::from(protocol)),
+        ]);
+    }
+    already(request.execute().await, &[nix::errno::Errno::EEXIST])
+        .map_err(refused(format!("add address {ip}")))
 }
 
 /// Takes an egress IP from its link.
-pub(super) async fn withdraw(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
+pub(super) async fn withdraw(handle: &Handle, Held { link, ip }: Held) -> Result<(), Error> {
     let mut message = AddressMessage::default();
     message.header.index = link;
     message.header.prefix_len = Family::of(ip).bits();
-    message.header.family = match ip {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.family = address_family(Family::of(ip));
     message.attributes.push(AddressAttribute::Local(ip));
     let removed = handle.address().del(message).execute().await;
     already(removed, &[nix::errno::Errno::EADDRNOTAVAIL])

@@ -696,7 +696,68 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
             _ => None,
         })
         .collect();
-    assert_eq!(except, ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"]);
+    let linked = ["169.254.0.0/16", "224.0.0.0/4"];
+    let inside = ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"];
+    assert_eq!(except, [&inside[..], &linked[..]].concat());
+}
+
+/// A node of both families, whose first address is of IPv6.
+fn dual_node(name: &str, last_byte: u8) -> Fact {
+    let Fact::Node(mut node) = node_fact(name, last_byte) else {
+        unreachable!()
+    };
+    node.addresses
+        .insert(0, format!("fd10::{last_byte}").parse().unwrap());
+    node.placement.families = [Family::V4, Family::V6].into();
+    Fact::Node(node)
+}
+
+fn dual_world() -> World {
+    let both = &[Family::V4, Family::V6];
+    let mut world = World(Index::new("a".into(), both, Vec::new()));
+    for (name, last_byte) in [("a", 1), ("b", 2), ("c", 3)] {
+        world.apply(dual_node(name, last_byte));
+    }
+    world.apply(Fact::Namespace("prod".into(), Labels::new()));
+    world.apply(alive("a b c"));
+    world.0.complete();
+    world
+}
+
+#[test]
+fn a_tunnel_ends_at_a_nodes_address_of_the_family_of_the_first_whatever_is_in_it() {
+    let mut world = dual_world();
+    for (name, ip) in [("four", "10.10.0.50"), ("six", "fd10::50")] {
+        world.apply(egress(name, ip).candidates("b").fact());
+        let identity = identity(ip.parse().unwrap());
+        world.0.take_changes();
+        assert!(world.0.planned().contains(&Element::Forward {
+            identity,
+            node: "fd10::2".parse().unwrap(),
+        }));
+    }
+    assert_eq!(
+        world.0.peers()[&"b".into()],
+        "fd10::2".parse::<IpAddr>().unwrap()
+    );
+}
+
+#[test]
+fn what_no_router_passes_on_never_counts_as_outside() {
+    let mut world = dual_world();
+    world.0.take_changes();
+    for network in ["fe80::/10", "ff00::/8", "169.254.0.0/16", "224.0.0.0/4"] {
+        let except = Element::Except(network.parse().unwrap());
+        assert!(world.0.planned().contains(&except), "{network}");
+    }
+}
+
+#[test]
+fn ipv6_is_expected_of_a_node_once_there_is_an_egress_ip_of_it() {
+    let mut world = dual_world();
+    assert_eq!(world.0.expected_families(), [Family::V4].into());
+    world.apply(egress("six", "fd10::50").candidates("b").fact());
+    assert_eq!(world.0.expected_families(), [Family::V4, Family::V6].into());
 }
 
 #[test]
