@@ -18,11 +18,10 @@ use crate::egress::{Egress, Mode};
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::net::{Cidr, Family};
 use crate::ownership::{self, Membership, Report};
-use crate::selector::Selector;
 
 use cluster::Cluster;
 pub use cluster::ClusterNode;
-pub use fact::{EgressFact, Fact, UnusableEgress};
+pub use fact::{EgressFact, Fact, Pool, UnusableEgress};
 pub use selection::Pod;
 use selection::Selection;
 use tracked::Tracked;
@@ -46,7 +45,7 @@ pub struct Index {
     families: &'static [Family],
     selection: Selection,
     cluster: Cluster,
-    pools: BTreeMap<PoolName, Selector>,
+    pools: BTreeMap<PoolName, Pool>,
     egresses: BTreeMap<EgressName, Tracked>,
     by_ip: BTreeMap<IpAddr, BTreeSet<EgressName>>,
     local_addresses: BTreeSet<IpAddr>,
@@ -94,10 +93,12 @@ impl Index {
             Fact::Egress(fact) => self.set_egress(*fact),
             Fact::EgressUnusable(fact) => self.set_unusable(*fact),
             Fact::EgressGone(name) => self.remove_egress(&name),
-            Fact::Pool(name, nodes) => {
-                self.pools.insert(name, nodes);
+            Fact::Pool(name, pool) => {
+                self.touch_those_that_wait_for(&name);
+                self.pools.insert(name, pool);
             }
             Fact::PoolGone(name) => {
+                self.touch_those_that_wait_for(&name);
                 self.pools.remove(&name);
             }
             Fact::Pod(pod) => {
@@ -191,9 +192,11 @@ impl Index {
             .count()
     }
 
-    /// The Egresses that select a Pod of this node which uses another one.
+    /// The Egresses that select a Pod of this node which uses another one of their family.
     pub fn overlapped(&self) -> BTreeSet<EgressName> {
-        self.selection.overlapped()
+        let addresses = self.selection.addresses();
+        let losers = addresses.flat_map(|pod| self.choices_of(pod).skip(1));
+        losers.map(|(name, _)| name.clone()).collect()
     }
 
     /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
@@ -288,6 +291,21 @@ impl Index {
         self.touch_pods(users);
     }
 
+    fn touch_those_that_wait_for(&mut self, pool: &PoolName) {
+        let is_waiting = |tracked: &Tracked| {
+            let Egress { mode, .. } = &tracked.fact.egress;
+            matches!(mode, Mode::Pooled { pool: wanted, ip: None } if wanted == pool)
+        };
+        let waiting = self.egresses.iter();
+        let waiting: Vec<_> = waiting
+            .filter(|(_, tracked)| is_waiting(tracked))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &waiting {
+            self.touch_users(name);
+        }
+    }
+
     fn touch_egress_ip(&mut self, name: &EgressName) {
         let ip = self.egresses.get(name).and_then(Tracked::egress_ip);
         self.touched.extend(ip.map(Unit::EgressIp));
@@ -351,9 +369,9 @@ impl Index {
 
     /// All nodes that the pool allows, in the order that every agent computes alike.
     fn eligible(&self, pool: &PoolName, ip: IpAddr) -> Vec<NodeName> {
-        let nodes = self.pools.get(pool);
-        nodes
-            .map(|nodes| self.cluster.ranked(pool, nodes, ip))
+        let known = self.pools.get(pool);
+        known
+            .map(|known| self.cluster.ranked(pool, &known.nodes, ip))
             .unwrap_or_default()
     }
 
@@ -459,15 +477,29 @@ impl Index {
             .collect()
     }
 
+    /// The Egresses that select the Pod of this address and are not of the other family, the one in force first.
+    fn choices_of(&self, pod: IpAddr) -> impl Iterator<Item = (&EgressName, &Tracked)> {
+        let choices = self.selection.choices_of(pod);
+        let known = choices.filter_map(|name| Some((name, self.egresses.get(name)?)));
+        known.filter(move |(_, tracked)| self.is_for(&tracked.fact.egress, Family::of(pod)))
+    }
+
+    /// Whether an Egress is for packets of a family. One that waits for an address is for all that it could get.
+    fn is_for(&self, egress: &Egress, family: Family) -> bool {
+        match (&egress.mode, egress.spec_ip()) {
+            (_, Some(ip)) => Family::of(ip) == family,
+            (Mode::Pooled { pool, .. }, None) => {
+                let pool = self.pools.get(pool);
+                pool.is_none_or(|pool| pool.families.contains(&family))
+            }
+            (Mode::Static { .. }, None) => true,
+        }
+    }
+
     /// The way of a Pod address: that of the first Egress that selects it and is not of the other family.
     fn pod_element(&self, pod: IpAddr) -> Option<Element> {
-        let choices = self.selection.choices_of(pod);
-        let mut egress_ips = choices
-            .filter_map(|name| self.egresses.get(name))
-            .map(|tracked| (tracked.egress_ip(), tracked.fact.egress.spec_ip()))
-            .filter(|(_, spec)| spec.is_none_or(|ip| Family::of(ip) == Family::of(pod)));
-        let (egress_ip, _) = egress_ips.next()?;
-        Some(match egress_ip {
+        let (_, first) = self.choices_of(pod).next()?;
+        Some(match first.egress_ip() {
             Some(egress_ip) if self.is_held_here(egress_ip) => Element::Local { pod, egress_ip },
             egress_ip => Element::Remote {
                 pod,

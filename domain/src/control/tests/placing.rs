@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::Family;
 
 #[test]
 fn three_eligible_nodes_are_candidates() {
@@ -154,4 +155,16 @@ fn a_limit_that_is_no_number_is_told_once_for_each_change() {
     };
     let written = [Some("many"), Some("many"), Some("-1"), None, Some("many")];
     assert_eq!(written.map(&mut told), [1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn a_node_is_no_candidate_for_an_address_of_a_family_that_it_has_none_of() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    let first = cluster.candidates("a")[0].clone();
+    cluster.edit_node(&first, |node| node.families = [Family::V6].into());
+    assert!(!cluster.candidates("a").contains(&first));
+    cluster.edit_node(&first, |node| {
+        node.families = [Family::V4, Family::V6].into();
+    });
+    assert!(cluster.candidates("a").contains(&first));
 }
