@@ -4,6 +4,7 @@
 //! makes carries a name, a table or a protocol number of Egret's own; nothing else is touched. Never decides what
 //! should stand (see `egret_domain::node`).
 
+pub(crate) mod addresses;
 pub mod frame;
 pub(crate) mod links;
 pub mod linux;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use crate::kernel::{Error, links};
+use crate::kernel::{Error, addresses};
 
 /// Without any event the addresses are read again after this time: an event may have been lost.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>, protocol: u8) -> Res
     tokio::spawn(connection);
     let mut known = None;
     loop {
-        let now = links::addresses_of_others(&handle, protocol).await?;
+        let now = addresses::addresses_of_others(&handle, protocol).await?;
         if known.as_ref() != Some(&now) {
             known = Some(now.clone());
             if addresses.send(now).await.is_err() {

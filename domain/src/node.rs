@@ -9,6 +9,7 @@ mod cluster;
 mod fact;
 mod selection;
 mod tracked;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -192,13 +193,6 @@ impl Index {
             .count()
     }
 
-    /// The Egresses that select a Pod of this node which uses another one of their family.
-    pub fn overlapped(&self) -> BTreeSet<EgressName> {
-        let addresses = self.selection.addresses();
-        let losers = addresses.flat_map(|pod| self.choices_of(pod).skip(1));
-        losers.map(|(name, _)| name.clone()).collect()
-    }
-
     /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
     pub fn absent(&self) -> BTreeSet<NodeName> {
         let peers = self.cluster.addresses(&self.me).into_keys();
@@ -289,21 +283,6 @@ impl Index {
             .flat_map(|name| self.selection.users_of(name))
             .collect();
         self.touch_pods(users);
-    }
-
-    fn touch_those_that_wait_for(&mut self, pool: &PoolName) {
-        let is_waiting = |tracked: &Tracked| {
-            let Egress { mode, .. } = &tracked.fact.egress;
-            matches!(mode, Mode::Pooled { pool: wanted, ip: None } if wanted == pool)
-        };
-        let waiting = self.egresses.iter();
-        let waiting: Vec<_> = waiting
-            .filter(|(_, tracked)| is_waiting(tracked))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in &waiting {
-            self.touch_users(name);
-        }
     }
 
     fn touch_egress_ip(&mut self, name: &EgressName) {
@@ -475,37 +454,6 @@ impl Index {
             .into_iter()
             .chain(pooled.then_some(Element::Elsewhere(egress_ip)))
             .collect()
-    }
-
-    /// The Egresses that select the Pod of this address and are not of the other family, the one in force first.
-    fn choices_of(&self, pod: IpAddr) -> impl Iterator<Item = (&EgressName, &Tracked)> {
-        let choices = self.selection.choices_of(pod);
-        let known = choices.filter_map(|name| Some((name, self.egresses.get(name)?)));
-        known.filter(move |(_, tracked)| self.is_for(&tracked.fact.egress, Family::of(pod)))
-    }
-
-    /// Whether an Egress is for packets of a family. One that waits for an address is for all that it could get.
-    fn is_for(&self, egress: &Egress, family: Family) -> bool {
-        match (&egress.mode, egress.spec_ip()) {
-            (_, Some(ip)) => Family::of(ip) == family,
-            (Mode::Pooled { pool, .. }, None) => {
-                let pool = self.pools.get(pool);
-                pool.is_none_or(|pool| pool.families.contains(&family))
-            }
-            (Mode::Static { .. }, None) => true,
-        }
-    }
-
-    /// The way of a Pod address: that of the first Egress that selects it and is not of the other family.
-    fn pod_element(&self, pod: IpAddr) -> Option<Element> {
-        let (_, first) = self.choices_of(pod).next()?;
-        Some(match first.egress_ip() {
-            Some(egress_ip) if self.is_held_here(egress_ip) => Element::Local { pod, egress_ip },
-            egress_ip => Element::Remote {
-                pod,
-                identity: egress_ip.map(identity),
-            },
-        })
     }
 }
 

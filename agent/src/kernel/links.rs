@@ -1,20 +1,15 @@
-//! Links, the addresses on them, and the tunnel's forwarding entries.
+//! Links, and the tunnel's forwarding entries.
 //!
-//! Owns the tunnel's link and the link of pooled IPv4 egress IPs, both known by name, and on the uplink the pooled IPv6
-//! ones, known by Egret's protocol number: the kernel answers neighbour solicitations on a link only for that link's
-//! addresses. Never touches another link, nor another address.
+//! Owns the tunnel's link and the link of pooled IPv4 egress IPs, both known by name. Never touches another link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_domain::datapath::tunnel_mac;
-use egret_domain::net::{Cidr, Family, Mac};
+use egret_domain::net::{Family, Mac};
 use futures::TryStreamExt;
 use netlink_packet_core::ErrorMessage;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
-};
 use netlink_packet_route::link::{
     InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -23,8 +18,8 @@ use netlink_packet_route::neighbour::{
 };
 use rtnetlink::{Handle, LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVxlan};
 
-use super::Error;
 use super::settings::{EGRESS_IPS, Settings, TUNNEL, tunnel_mtu};
+use super::{Error, addresses};
 
 /// Hops that an outer packet may take.
 const TTL_HOPS: u8 = 64;
@@ -78,7 +73,7 @@ async fn find(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, Error>
 
 /// The link that has the node's address.
 pub(super) async fn uplink(handle: &Handle, node: IpAddr) -> Result<Uplink, Error> {
-    let addresses = addresses(handle).await?;
+    let addresses = addresses::addresses(handle).await?;
     let index = addresses
         .iter()
         .find(|(_, ip)| *ip == node)
@@ -121,85 +116,13 @@ fn mac_of(link: &LinkMessage) -> Option<Mac> {
         })
 }
 
-/// All addresses of this network namespace, each with its link's number.
-pub(super) async fn addresses(handle: &Handle) -> Result<Vec<(u32, IpAddr)>, Error> {
-    Ok(address_messages(handle)
-        .await?
-        .iter()
-        .filter_map(|message| Some((message.header.index, local_address(message)?)))
-        .collect())
-}
-
-async fn address_messages(handle: &Handle) -> Result<Vec<AddressMessage>, Error> {
-    let listing = handle.address().get().execute();
-    listing
-        .try_collect()
-        .await
-        .map_err(refused("list addresses"))
-}
-
-/// Where an egress IP of Egret's is, or should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Held {
-    /// The link's number.
-    pub(super) link: u32,
-    /// The address.
-    pub(super) ip: IpAddr,
-}
-
-/// The pooled egress IPs on this node's links: IPv4 ones by their link, IPv6 ones by their protocol number.
-pub(super) async fn held(
-    handle: &Handle,
-    egress_ips: u32,
-    protocol: u8,
-) -> Result<Vec<Held>, Error> {
-    let messages = address_messages(handle).await?;
-    let held = messages.iter().filter_map(|message| {
-        let (link, ip) = (message.header.index, local_address(message)?);
-        let is_egrets = match ip {
-            IpAddr::V4(_) => link == egress_ips,
-            IpAddr::V6(_) => is_marked(message, protocol),
-        };
-        is_egrets.then_some(Held { link, ip })
-    });
-    Ok(held.collect())
-}
-
-/// The pooled IPv6 egress IPs on this node's links.
-pub(super) async fn held_ipv6(handle: &Handle, protocol: u8) -> Result<Vec<Held>, Error> {
-    // No link has this number: no IPv4 address is on it.
-    held(handle, 0, protocol).await
-}
-
-fn is_marked(message: &AddressMessage, protocol: u8) -> bool {
-    let mark = AddressAttribute::Protocol(AddressProtocol::from(protocol));
-    message.attributes.contains(&mark)
-}
-
-fn local_address(message: &AddressMessage) -> Option<IpAddr> {
-    let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
-        message.attributes.iter().find_map(wanted)
-    };
-    // On a point-to-point link `Address` is the peer's.
-    find(|attribute| match attribute {
-        AddressAttribute::Local(ip) => Some(*ip),
-        _ => None,
-    })
-    .or_else(|| {
-        find(|attribute| match attribute {
-            AddressAttribute::Address(ip) => Some(*ip),
-            _ => None,
-        })
-    })
-}
-
 /// Whether the tunnel's link is there, right or wrong.
 pub(super) async fn is_tunnel_there(handle: &Handle) -> Result<bool, Error> {
     Ok(find(handle, TUNNEL).await?.is_some())
 }
 
 /// The numbers of Egret's own links, as far as they are there.
-async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
+pub(super) async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
     let mut own = BTreeSet::new();
     for name in [TUNNEL, EGRESS_IPS] {
         own.extend(find(handle, name).await?.map(|link| link.header.index));
@@ -207,43 +130,10 @@ async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
     Ok(own)
 }
 
-/// The networks that the addresses of this node are in, without Egret's own, and without those that lead nowhere.
-pub(crate) async fn subnets(handle: &Handle) -> Result<BTreeSet<Cidr>, Error> {
-    let own = own_links(handle).await?;
-    let messages = address_messages(handle).await?.into_iter();
-    Ok(messages
-        .filter(|message| !own.contains(&message.header.index))
-        .filter_map(|message| subnet(local_address(&message)?, message.header.prefix_len))
-        .collect())
-}
-
 /// The MTU of the tunnel's link, while there is one.
 pub(crate) async fn mtu_of_tunnel(handle: &Handle) -> Result<Option<u32>, Error> {
     let link = find(handle, TUNNEL).await?;
     Ok(link.as_ref().and_then(mtu_of))
-}
-
-fn subnet(ip: IpAddr, prefix: u8) -> Option<Cidr> {
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    let has_neighbours = prefix < Family::of(ip).bits() && !ip.is_loopback() && !is_link_local;
-    Cidr::new(ip, prefix).filter(|_| has_neighbours)
-}
-
-/// The addresses of this node that are not Egret's, whose have this protocol number or are on its links.
-pub(crate) async fn addresses_of_others(
-    handle: &Handle,
-    protocol: u8,
-) -> Result<BTreeSet<IpAddr>, Error> {
-    let own = own_links(handle).await?;
-    let messages = address_messages(handle).await?;
-    Ok(messages
-        .iter()
-        .filter(|message| !own.contains(&message.header.index) && !is_marked(message, protocol))
-        .filter_map(local_address)
-        .collect())
 }
 
 /// The tunnel's link as it should be.
@@ -387,41 +277,6 @@ pub(super) fn address_family(family: Family) -> AddressFamily {
     }
 }
 
-/// Puts an egress IP on its link. An IPv6 one is there at once, as its last holder may be gone without a word, and is
-/// deprecated from the start (RFC 6724, rule 3): the node itself never chooses it as a source.
-pub(super) async fn assume(
-    handle: &Handle,
-    Held { link, ip }: Held,
-    protocol: u8,
-) -> Result<(), Error> {
-    let mut request = handle.address().add(link, ip, Family::of(ip).bits());
-    if ip.is_ipv6() {
-        let message = request.message_mut();
-        message.header.flags |= AddressHeaderFlags::Nodad;
-        let mut lifetimes = CacheInfo::default();
-        (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, u32::MAX);
-        message.attributes.extend([
-            AddressAttribute::Flags(AddressFlags::Nodad),
-            AddressAttribute::CacheInfo(lifetimes),
-            AddressAttribute::Protocol(AddressProtocol::from(protocol)),
-        ]);
-    }
-    already(request.execute().await, &[nix::errno::Errno::EEXIST])
-        .map_err(refused(format!("add address {ip}")))
-}
-
-/// Takes an egress IP from its link.
-pub(super) async fn withdraw(handle: &Handle, Held { link, ip }: Held) -> Result<(), Error> {
-    let mut message = AddressMessage::default();
-    message.header.index = link;
-    message.header.prefix_len = Family::of(ip).bits();
-    message.header.family = address_family(Family::of(ip));
-    message.attributes.push(AddressAttribute::Local(ip));
-    let removed = handle.address().del(message).execute().await;
-    already(removed, &[nix::errno::Errno::EADDRNOTAVAIL])
-        .map_err(refused(format!("remove address {ip}")))
-}
-
 /// Sends what is for an identity to a node, from now on.
 pub(super) async fn forward(
     handle: &Handle,
@@ -500,29 +355,5 @@ fn address_of(address: &NeighbourAddress) -> Option<IpAddr> {
             .or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from))
             .ok(),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_counts_if_it_leads_to_others() {
-        let network = |ip: &str, prefix| subnet(ip.parse().unwrap(), prefix);
-        assert_eq!(
-            network("10.10.0.101", 16),
-            Some("10.10.0.0/16".parse().unwrap())
-        );
-        assert_eq!(network("fd10::65", 64), Some("fd10::/64".parse().unwrap()));
-        for (ip, prefix) in [
-            ("127.0.0.1", 8),
-            ("::1", 128),
-            ("fe80::1", 64),
-            ("169.254.0.1", 16),
-            ("10.10.0.61", 32),
-        ] {
-            assert_eq!(network(ip, prefix), None, "{ip}");
-        }
     }
 }

@@ -10,9 +10,9 @@ use egret_domain::net::{Family, Mac};
 use rtnetlink::Handle;
 use tracing::{info, warn};
 
-use super::links::Held;
+use super::addresses::Held;
 use super::settings::Settings;
-use super::{Error, Kernel, frame, links, nft, routing, sysctl};
+use super::{Error, Kernel, addresses, frame, links, nft, routing, sysctl};
 use crate::announce::announce;
 
 /// The links that the datapath is on.
@@ -131,12 +131,12 @@ impl Linux {
     /// The pooled egress IPs where they belong. One on another link was left there when that was the uplink.
     async fn held_in_place(&self, links: &Links) -> Result<Vec<IpAddr>, Error> {
         let protocol = self.settings.route_protocol;
-        let held = links::held(&self.handle, links.egress_ips, protocol).await?;
+        let held = addresses::held(&self.handle, links.egress_ips, protocol).await?;
         let (right, wrong): (Vec<Held>, Vec<Held>) = held
             .into_iter()
             .partition(|held| *held == links.place_of(held.ip));
         for held in wrong {
-            links::withdraw(&self.handle, held).await?;
+            addresses::withdraw(&self.handle, held).await?;
         }
         Ok(right.into_iter().map(|held| held.ip).collect())
     }
@@ -150,7 +150,7 @@ impl Linux {
 
     async fn try_commit(&mut self, links: &Links, commit: &Commit) -> Result<(), Error> {
         for ip in &commit.withdraw {
-            links::withdraw(&self.handle, links.place_of(*ip)).await?;
+            addresses::withdraw(&self.handle, links.place_of(*ip)).await?;
         }
         self.forward(links.tunnel, &commit.forward).await?;
         let commands = nft::commands(&commit.transaction, &self.settings);
@@ -164,7 +164,7 @@ impl Linux {
         }
         for ip in &commit.assume {
             let protocol = self.settings.route_protocol;
-            links::assume(&self.handle, links.place_of(*ip), protocol).await?;
+            addresses::assume(&self.handle, links.place_of(*ip), protocol).await?;
         }
         self.announce(links, &commit.announce).await
     }
@@ -174,7 +174,7 @@ impl Linux {
         if ips.is_empty() {
             return Ok(());
         }
-        let addresses = links::addresses(&self.handle).await?;
+        let addresses = addresses::addresses(&self.handle).await?;
         for (link, ips) in reached_at(ips, &addresses, links) {
             announce(&ips, link);
         }
@@ -246,8 +246,8 @@ impl Kernel for Linux {
 
     async fn remove(&mut self) -> Result<(), Error> {
         self.links = None;
-        for held in links::held_ipv6(&self.handle, self.settings.route_protocol).await? {
-            links::withdraw(&self.handle, held).await?;
+        for held in addresses::held_ipv6(&self.handle, self.settings.route_protocol).await? {
+            addresses::withdraw(&self.handle, held).await?;
         }
         for family in self.families {
             routing::remove(&self.handle, &self.settings, *family).await?;
