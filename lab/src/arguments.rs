@@ -27,7 +27,7 @@ const EXAMPLE: &str = "A first session:
 /// server and router is 10.10.0.1; the external host `ext` is 10.10.0.200 and answers HTTP requests
 /// on port 8080 with the client's address. Pods of node-1 are in 10.244.1.0/24 and so on.
 ///
-/// With `--family ipv6` or `dual`: fd10::/64, fd10::101 and so on, fd10::1, fd10::200 and fd24:0:0:1::/64. In a
+/// With `--family ipv6` or `dual`: `fd10::/64`, `fd10::101` and so on, `fd10::1`, `fd10::200` and `fd24:0:0:1::/64`. In a
 /// lab of both, IPv4 is the primary family, and what prints an address prints both.
 #[derive(Debug, Parser)]
 #[command(name = "hack/lab", bin_name = "hack/lab", max_term_width = 100, after_long_help = EXAMPLE)]
