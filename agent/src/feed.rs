@@ -13,7 +13,7 @@ use egret_crds::{Egress, ExternalIPPool, salvage};
 use egret_domain::egress::Egress as ValidEgress;
 use egret_domain::name::{EgressName, NodeName};
 use egret_domain::net::Cidr;
-use egret_domain::node::Fact;
+use egret_domain::node::{self, Fact};
 use egret_domain::pool::PoolSpec;
 use egret_runtime::packed::Packed;
 use egret_runtime::watch::{Event, Key, watch};
@@ -148,7 +148,10 @@ pub async fn pools(client: Client, sink: Sink) {
 
 fn pool(object: &ExternalIPPool) -> Option<Message> {
     match PoolSpec::try_from(object) {
-        Ok(pool) => Some(Message::Fact(Fact::Pool(pool.name, pool.nodes))),
+        Ok(pool) => {
+            let fact = node::Pool::from(&pool);
+            Some(Message::Fact(Fact::Pool(pool.name, fact)))
+        }
         Err(problems) => {
             let name = object.metadata.name.as_deref().unwrap_or_default();
             warn!(pool = name, %problems, "cannot be used: left as it was known before");

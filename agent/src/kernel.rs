@@ -4,6 +4,7 @@
 //! makes carries a name, a table or a protocol number of Egret's own; nothing else is touched. Never decides what
 //! should stand (see `egret_domain::node`).
 
+pub(crate) mod addresses;
 mod elements;
 pub mod frame;
 pub(crate) mod links;
@@ -24,9 +25,6 @@ use egret_domain::datapath::{Commit, Element};
 use egret_domain::net::Family;
 use thiserror::Error;
 
-/// The families for which there is a frame.
-pub const FAMILIES: &[Family] = &[Family::V4];
-
 /// What the agent needs of a kernel.
 pub trait Kernel: Send {
     /// Makes the frame stand (link, route, rule, tables), without disturbing what is right, and tells which elements
@@ -39,8 +37,11 @@ pub trait Kernel: Send {
     /// Removes every trace of Egret, whether there is any or not.
     fn remove(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Tells whether what stands can do its part, or what others have set on this node is in its way.
-    fn verify(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Tells whether what stands can do its part for these families, or what others have set on this node is in its way.
+    fn verify(
+        &mut self,
+        families: &BTreeSet<Family>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Why the kernel does not do what is asked.
@@ -100,6 +101,14 @@ pub enum Error {
         /// What it says.
         value: String,
     },
+    /// Nothing forwards IPv6 here.
+    #[error(
+        "this node does not forward IPv6, as {path} is 0: set it to 1, as a CNI does that gives Pods IPv6 addresses"
+    )]
+    NotForwarding {
+        /// The file.
+        path: String,
+    },
     /// The node cannot run the datapath, and nothing of it was left there.
     #[error("this node cannot run the datapath, and nothing of it is installed")]
     Unfit {
@@ -126,6 +135,7 @@ impl Error {
             Self::NoFrame => "frame",
             Self::Sysctl { .. } => "sysctl",
             Self::ArpIgnored { .. } => "arp",
+            Self::NotForwarding { .. } => "forwarding",
             Self::Unfit { source } => source.check(),
         }
     }

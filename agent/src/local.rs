@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use crate::kernel::{Error, links};
+use crate::kernel::{Error, addresses};
 
 /// Without any event the addresses are read again after this time: an event may have been lost.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -23,10 +23,11 @@ const REST: Duration = Duration::from_millis(10);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Sends the addresses of this node that are not Egret's: at once, and whenever they change. Ends when nobody listens.
-pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>, pulse: Pulse) {
+/// Sends the addresses of this node that are not Egret's, whose have this protocol number: at once, and whenever they
+/// change. Ends when nobody listens.
+pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>, protocol: u8, pulse: Pulse) {
     while !addresses.is_closed() {
-        if let Err(error) = follow(&addresses, &pulse).await {
+        if let Err(error) = follow(&addresses, protocol, &pulse).await {
             warn!(
                 error = describe(&error),
                 "cannot watch this node's addresses, will retry"
@@ -36,7 +37,11 @@ pub async fn watch(addresses: mpsc::Sender<BTreeSet<IpAddr>>, pulse: Pulse) {
     }
 }
 
-async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>, pulse: &Pulse) -> Result<(), Error> {
+async fn follow(
+    addresses: &mpsc::Sender<BTreeSet<IpAddr>>,
+    protocol: u8,
+    pulse: &Pulse,
+) -> Result<(), Error> {
     let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, mut events) =
         new_multicast_connection(&groups).map_err(Error::Socket)?;
@@ -44,7 +49,7 @@ async fn follow(addresses: &mpsc::Sender<BTreeSet<IpAddr>>, pulse: &Pulse) -> Re
     let mut known = None;
     loop {
         pulse.beat();
-        let now = links::addresses_of_others(&handle).await?;
+        let now = addresses::addresses_of_others(&handle, protocol).await?;
         if known.as_ref() != Some(&now) {
             known = Some(now.clone());
             if addresses.send(now).await.is_err() {

@@ -145,7 +145,7 @@ impl<K: Kernel> Reconciler<K> {
             self.change().await
         };
         let result = match done {
-            Ok(()) if self.is_known => self.kernel.verify().await,
+            Ok(()) if self.is_known => self.kernel.verify(&self.index.expected_families()).await,
             done => done,
         };
         match result {

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use crate::kernel::{Error, links};
+use crate::kernel::{Error, addresses, links};
 use crate::metrics::Metrics;
 use crate::owner;
 
@@ -226,7 +226,7 @@ async fn try_network() -> Result<Network, Error> {
     let connection = tokio::spawn(connection);
     let read = async {
         Ok(Network {
-            subnets: links::subnets(&handle).await?,
+            subnets: addresses::subnets(&handle).await?,
             mtu: links::mtu_of_tunnel(&handle).await?,
         })
     };

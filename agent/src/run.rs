@@ -125,7 +125,7 @@ async fn serve(
         metrics: metrics.clone(),
     };
     let except = configured.except_cidrs.iter().copied().collect();
-    let index = Index::new(me.clone(), kernel::FAMILIES, except);
+    let index = Index::new(me.clone(), kernel.families(), except);
     let ready = process.readiness.wait_for("datapath");
     let pulse = |name| process.liveness.pulse(name);
     let reconciler = Reconciler::new(index, kernel, outlets, ready, pulse("reconciler"));
@@ -142,6 +142,12 @@ async fn serve(
     };
     speaker.speak(statuses, reports, keys, process);
     feed_all(process, &client, &me, &sink);
+    let (addresses, seen) = mpsc::channel(16);
+    let pulse = process.liveness.pulse("address watch");
+    let watch = local::watch(addresses, args.settings.route_protocol, pulse);
+    let tasks = &mut process.tasks;
+    tasks.spawn_until_shutdown("address watch", watch);
+    tasks.spawn_until_shutdown("local addresses", local_addresses(seen, sink));
     Ok(())
 }
 
@@ -224,10 +230,6 @@ fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) 
     tasks.spawn_until_shutdown("namespaces", feed::namespaces(client(), sink()));
     tasks.spawn_until_shutdown("nodes", feed::nodes(client(), sink()));
     tasks.spawn_until_shutdown("service networks", feed::service_cidrs(client(), sink()));
-    let (addresses, seen) = mpsc::channel(16);
-    let pulse = process.liveness.pulse("address watch");
-    tasks.spawn_until_shutdown("address watch", local::watch(addresses, pulse));
-    tasks.spawn_until_shutdown("local addresses", local_addresses(seen, sink()));
 }
 
 async fn local_addresses(

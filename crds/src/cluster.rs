@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use egret_domain::net::Cidr;
+use egret_domain::net::{Cidr, Family};
 use egret_domain::node::ClusterNode;
 use egret_domain::placement;
 use k8s_openapi::api::core::v1::Node;
@@ -29,6 +29,7 @@ pub fn node(object: &Node, max_egress_ips: usize) -> placement::Node {
         is_cordoned: spec.is_some_and(|spec| spec.unschedulable == Some(true)),
         is_deleting: meta.deletion_timestamp.is_some(),
         illegible_limit: illegible_limit(object).cloned(),
+        families: internal_ips(object).into_iter().map(Family::of).collect(),
         ..placement::Node::linux(name, limit(object).unwrap_or(max_egress_ips))
     }
 }
@@ -132,5 +133,6 @@ mod tests {
         assert_eq!(node.addresses, ["10.10.0.101".parse::<IpAddr>().unwrap()]);
         assert_eq!(node.pod_cidrs.len(), 1);
         assert!(node.placement.is_cordoned && node.placement.is_linux);
+        assert_eq!(node.placement.families, [Family::V4].into());
     }
 }

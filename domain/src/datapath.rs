@@ -80,7 +80,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// The family of the packets that it is for.
+    /// The family of the packets that it is for; of a forwarding entry, that of the packets around them.
     pub fn family(&self) -> Family {
         match self {
             Self::Except(cidr) => cidr.family(),

@@ -9,6 +9,7 @@ mod cluster;
 mod fact;
 mod selection;
 mod tracked;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,11 +19,10 @@ use crate::egress::{Egress, Mode};
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::net::{Cidr, Family};
 use crate::ownership::{self, Membership, Report};
-use crate::selector::Selector;
 
 use cluster::Cluster;
 pub use cluster::ClusterNode;
-pub use fact::{EgressFact, Fact, UnusableEgress};
+pub use fact::{EgressFact, Fact, Pool, UnusableEgress};
 pub use selection::Pod;
 use selection::Selection;
 use tracked::Tracked;
@@ -46,7 +46,7 @@ pub struct Index {
     families: &'static [Family],
     selection: Selection,
     cluster: Cluster,
-    pools: BTreeMap<PoolName, Selector>,
+    pools: BTreeMap<PoolName, Pool>,
     egresses: BTreeMap<EgressName, Tracked>,
     by_ip: BTreeMap<IpAddr, BTreeSet<EgressName>>,
     local_addresses: BTreeSet<IpAddr>,
@@ -94,10 +94,12 @@ impl Index {
             Fact::Egress(fact) => self.set_egress(*fact),
             Fact::EgressUnusable(fact) => self.set_unusable(*fact),
             Fact::EgressGone(name) => self.remove_egress(&name),
-            Fact::Pool(name, nodes) => {
-                self.pools.insert(name, nodes);
+            Fact::Pool(name, pool) => {
+                self.touch_those_that_wait_for(&name);
+                self.pools.insert(name, pool);
             }
             Fact::PoolGone(name) => {
+                self.touch_those_that_wait_for(&name);
                 self.pools.remove(&name);
             }
             Fact::Pod(pod) => {
@@ -174,17 +176,21 @@ impl Index {
             .collect()
     }
 
+    /// The families in which this node should be able to hold egress IPs: those of its addresses, and IPv6 only once there
+    /// is such an egress IP, for many a node has IPv6 addresses in a cluster that does not use them.
+    pub fn expected_families(&self) -> BTreeSet<Family> {
+        let own = self.cluster.families_of(&self.me);
+        let is_used = |family| self.by_ip.keys().any(|ip| Family::of(*ip) == family);
+        let expected = |family: &Family| *family == Family::V4 || is_used(*family);
+        own.into_iter().filter(expected).collect()
+    }
+
     /// How many of this node's Pod addresses an Egress selects.
     pub fn pods_served(&self) -> usize {
         self.planned
             .iter()
             .filter(|(unit, elements)| matches!(unit, Unit::PodIp(_)) && !elements.is_empty())
             .count()
-    }
-
-    /// The Egresses that select a Pod of this node which uses another one.
-    pub fn overlapped(&self) -> BTreeSet<EgressName> {
-        self.selection.overlapped()
     }
 
     /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
@@ -342,9 +348,9 @@ impl Index {
 
     /// All nodes that the pool allows, in the order that every agent computes alike.
     fn eligible(&self, pool: &PoolName, ip: IpAddr) -> Vec<NodeName> {
-        let nodes = self.pools.get(pool);
-        nodes
-            .map(|nodes| self.cluster.ranked(pool, nodes, ip))
+        let known = self.pools.get(pool);
+        known
+            .map(|known| self.cluster.ranked(pool, &known.nodes, ip))
             .unwrap_or_default()
     }
 
@@ -409,12 +415,15 @@ impl Index {
     }
 
     fn replan(&mut self, unit: Unit) -> Vec<Change> {
-        let mut should: BTreeSet<_> = match unit {
-            Unit::Cluster => self.cluster.elements(),
+        let should: BTreeSet<_> = match unit {
+            Unit::Cluster => {
+                let elements = self.cluster.elements().into_iter();
+                elements.filter(|one| self.serves(one.family())).collect()
+            }
+            Unit::EgressIp(ip) | Unit::PodIp(ip) if !self.serves(Family::of(ip)) => BTreeSet::new(),
             Unit::EgressIp(ip) => self.gateway_elements(ip),
             Unit::PodIp(ip) => self.pod_element(ip).into_iter().collect(),
         };
-        should.retain(|element| self.serves(element.family()));
         let is = self.planned.remove(&unit).unwrap_or_default();
         let changes = diff(&is, &should);
         if !should.is_empty() {
@@ -440,28 +449,11 @@ impl Index {
         let node = self
             .sharing(egress_ip)
             .find_map(|tracked| tracked.holder.as_ref());
-        node.and_then(|node| self.cluster.address_of(node, Family::of(egress_ip)))
+        node.and_then(|node| self.cluster.address_of(node, &self.me))
             .map(|node| Element::Forward { identity, node })
             .into_iter()
             .chain(pooled.then_some(Element::Elsewhere(egress_ip)))
             .collect()
-    }
-
-    /// The way of a Pod address: that of the first Egress that selects it and is not of the other family.
-    fn pod_element(&self, pod: IpAddr) -> Option<Element> {
-        let choices = self.selection.choices_of(pod);
-        let mut egress_ips = choices
-            .filter_map(|name| self.egresses.get(name))
-            .map(|tracked| (tracked.egress_ip(), tracked.fact.egress.spec_ip()))
-            .filter(|(_, spec)| spec.is_none_or(|ip| Family::of(ip) == Family::of(pod)));
-        let (egress_ip, _) = egress_ips.next()?;
-        Some(match egress_ip {
-            Some(egress_ip) if self.is_held_here(egress_ip) => Element::Local { pod, egress_ip },
-            egress_ip => Element::Remote {
-                pod,
-                identity: egress_ip.map(identity),
-            },
-        })
     }
 }
 

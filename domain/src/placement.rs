@@ -4,11 +4,13 @@
 //! are alive, nor how many egress IPs each holds: its caller counts them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::name::{NodeName, PoolName};
+use crate::net::Family;
 use crate::selector::{Labels, Selector};
 
 /// The well-known label of a node's zone.
@@ -40,6 +42,8 @@ pub struct Node {
     pub illegible_limit: Option<String>,
     /// Whether its agent has not reported that it cannot be a gateway.
     pub ready_for_egress: bool,
+    /// The families of its own addresses; none as long as it has none.
+    pub families: BTreeSet<Family>,
 }
 
 impl Node {
@@ -54,7 +58,14 @@ impl Node {
             max_egress_ips,
             illegible_limit: None,
             ready_for_egress: true,
+            families: BTreeSet::new(),
         }
+    }
+
+    /// Whether it can hold this IP: without an address of its family it is not reached for it. One of which no address is
+    /// known yet has nothing against it.
+    pub fn can_hold(&self, ip: IpAddr) -> bool {
+        self.families.is_empty() || self.families.contains(&Family::of(ip))
     }
 
     /// The zone that it is in, if that is told.
@@ -63,8 +74,8 @@ impl Node {
     }
 
     /// What of it the order of candidates depends on: whoever keeps such an order makes it anew when this changes.
-    pub fn standing(&self) -> (usize, Option<&str>) {
-        (self.max_egress_ips, self.zone())
+    pub fn standing(&self) -> (usize, Option<&str>, &BTreeSet<Family>) {
+        (self.max_egress_ips, self.zone(), &self.families)
     }
 }
 

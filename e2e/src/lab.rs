@@ -40,6 +40,14 @@ impl Lab {
         Self::run_with(nodes, |_| (), test)
     }
 
+    /// The same with addresses of these families: `ipv6`, or `dual`.
+    pub fn run_in(families: &str, nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let of_families = |up: &mut Command| {
+            up.args(["--family", families]);
+        };
+        Self::run_with(nodes, of_families, test)
+    }
+
     /// The same where nothing keeps a wrong object from being stored.
     pub fn run_without_webhook(nodes: u8, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let without = |up: &mut Command| {

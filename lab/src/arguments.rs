@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use egret_lab::family::Families;
 use egret_lab::spec::{LabName, Masquerade};
 use egret_lab::topology::{Endpoint, NameError, NodeId, PodKey, Target};
 
@@ -25,6 +26,9 @@ const EXAMPLE: &str = "A first session:
 /// The underlay is 10.10.0.0/16: node-1 is 10.10.0.101, node-2 is 10.10.0.102 and so on; the API
 /// server and router is 10.10.0.1; the external host `ext` is 10.10.0.200 and answers HTTP requests
 /// on port 8080 with the client's address. Pods of node-1 are in 10.244.1.0/24 and so on.
+///
+/// With `--family ipv6` or `dual`: `fd10::/64`, `fd10::101` and so on, `fd10::1`, `fd10::200` and `fd24:0:0:1::/64`. In a
+/// lab of both, IPv4 is the primary family, and what prints an address prints both.
 #[derive(Debug, Parser)]
 #[command(name = "hack/lab", bin_name = "hack/lab", max_term_width = 100, after_long_help = EXAMPLE)]
 pub(crate) struct Arguments {
@@ -140,8 +144,8 @@ pub(crate) struct Up {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     pub(crate) nodes: u8,
     /// IP family.
-    #[arg(long, value_enum, default_value_t = Family::Ipv4)]
-    pub(crate) family: Family,
+    #[arg(long, value_enum, default_value_t = Families::Ipv4)]
+    pub(crate) family: Families,
     /// How Pod packets travel between nodes.
     #[arg(long, value_enum, default_value_t = Cni::Routed)]
     pub(crate) cni: Cni,
@@ -172,14 +176,6 @@ pub(crate) struct Up {
     /// The folder with egret-operator, egret-webhook and egret-agent; that of this program if not given.
     #[arg(long, env = "EGRET_LAB_BIN_DIR")]
     pub(crate) binaries: Option<PathBuf>,
-}
-
-/// IP families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Family {
-    Ipv4,
-    Ipv6,
-    Dual,
 }
 
 /// Kinds of CNI.
@@ -257,9 +253,8 @@ pub(crate) struct Curl {
     pub(crate) six: bool,
     /// NAMESPACE/POD.
     pub(crate) pod: PodKey,
-    /// What to request.
-    #[arg(default_value = "http://10.10.0.200:8080/")]
-    pub(crate) url: String,
+    /// What to request; the external host if not given.
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -282,12 +277,14 @@ pub(crate) struct Stream {
     /// For how long.
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u32,
+    /// IPv6 instead of the lab's primary family.
+    #[arg(short = '6')]
+    pub(crate) six: bool,
     /// Tell each second's sum on standard error.
     #[arg(long)]
     pub(crate) live: bool,
-    /// What to request.
-    #[arg(default_value = "http://10.10.0.200:8080/")]
-    pub(crate) url: String,
+    /// What to request; the external host if not given.
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,6 @@
 //! Owns the handles. Each operation is a short sequence of steps of other modules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::control::{NetRequest, NodeStatus, PodRequest, Reply, Request, Status};
+use crate::family::Addresses;
 use crate::kubelet::slot::Slot;
 use crate::kubelet::{Kubelet, PowerError};
 use crate::netns::CommandError;
@@ -130,11 +130,11 @@ impl Cluster {
         let running = self.kubelet.running.borrow().clone();
         let nodes = self.spec.node_ids().map(|name| NodeStatus {
             name,
-            address: name.address(),
+            addresses: name.addresses(self.spec.families),
             powered: powered.contains(&name),
             pods: running
                 .values()
-                .filter(|(_, address)| is_on(*address, name))
+                .filter(|(_, addresses)| is_on(*addresses, name))
                 .count(),
         });
         let slots = self.kubelet.slots.borrow().clone();
@@ -154,7 +154,7 @@ impl Cluster {
         }
     }
 
-    async fn run_pods(&self, pods: &[PodRequest]) -> Result<Vec<Ipv4Addr>, ClusterError> {
+    async fn run_pods(&self, pods: &[PodRequest]) -> Result<Vec<Addresses>, ClusterError> {
         for pod in pods {
             self.known(pod.node)?;
             if !self.kubelet.powered.borrow().contains(&pod.node) {
@@ -213,7 +213,7 @@ impl Cluster {
     async fn addresses_of(
         &self,
         wanted: &[(PodKey, String)],
-    ) -> Result<Vec<Ipv4Addr>, ClusterError> {
+    ) -> Result<Vec<Addresses>, ClusterError> {
         let mut running = self.kubelet.running.clone();
         let found = running.wait_for(|running| {
             wanted
@@ -223,7 +223,7 @@ impl Cluster {
         match tokio::time::timeout(POD_PATIENCE, found).await {
             Ok(Ok(running)) => Ok(wanted
                 .iter()
-                .filter_map(|(pod, _)| running.get(pod).map(|(_, address)| *address))
+                .filter_map(|(pod, _)| running.get(pod).map(|(_, addresses)| *addresses))
                 .collect()),
             _ => Err(ClusterError::TooSlow {
                 what: format!("{} Pods did not run", wanted.len()),
@@ -357,16 +357,16 @@ impl Cluster {
 /// Restarts one after the other, as a Deployment does. One that a Service lists leaves the list before.
 async fn roll_out(client: &Client, all: &[(Process, Slot)]) -> Result<(), ClusterError> {
     for (process, slot) in all {
-        if endpoints::is_listed(client, slot.address).await != Some(true) {
+        if endpoints::is_listed(client, slot.addresses.first).await != Some(true) {
             process.order(Order::Restart).await?;
             continue;
         }
         slot.leaving.send_replace(true);
-        endpoints::left(client, slot.address).await;
+        endpoints::left(client, slot.addresses.first).await;
         let restarted = process.order(Order::Restart).await;
         slot.leaving.send_replace(false);
         restarted?;
-        endpoints::is_back(client, slot.address).await;
+        endpoints::is_back(client, slot.addresses.first).await;
     }
     Ok(())
 }
@@ -379,8 +379,10 @@ fn reason(error: &kube::Error) -> String {
     }
 }
 
-fn is_on(address: Ipv4Addr, node: NodeId) -> bool {
-    node.address() == address || node.pod_addresses().any(|one| one == address)
+fn is_on(addresses: Addresses, node: NodeId) -> bool {
+    let family = addresses.families().first();
+    let mut pods = NodeId::pod_numbers().map(|number| node.pod_address(number, family));
+    node.address(family) == addresses.first || pods.any(|one| one == addresses.first)
 }
 
 fn manifest(pod: &PodRequest) -> serde_json::Value {

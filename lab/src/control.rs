@@ -4,7 +4,6 @@
 //! client which process the supervisor is, in the client's own numbering, and by its end when it is gone.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
+use crate::family::Addresses;
 use crate::home::Home;
 use crate::process::{Order, State};
 use crate::topology::{Endpoint, NodeId, PodKey};
@@ -120,7 +120,7 @@ pub enum Reply {
     /// It is done.
     Done,
     /// The Pods' addresses, in the order asked for.
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<Addresses>),
     /// What runs.
     Status(Status),
     /// It was not done; in words for the user.
@@ -142,7 +142,7 @@ pub struct NodeStatus {
     /// Its name.
     pub name: NodeId,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub addresses: Addresses,
     /// Whether it has power.
     pub powered: bool,
     /// How many Pods have their network on it.

@@ -12,11 +12,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::time::error::Elapsed;
 
 use crate::credentials::{ADMIN, Credentials};
+use crate::family::Families;
 use crate::home::{Home, HomeError};
 use crate::netns::Netns;
 use crate::process::Launch;
 use crate::spec::LabSpec;
-use crate::topology::{API_ADDRESS, POD_CIDR, SERVICE_CIDR};
+use crate::topology::{api_address, joined, pod_network, service_network};
 
 /// How long the API server may take to answer, at any start, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -112,14 +113,21 @@ pub fn apiserver(
     audit_policy: &Path,
 ) -> Launch {
     let mut args = words(
-        "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=0.0.0.0 \
+        "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 \
          --authorization-mode=RBAC --allow-privileged=true --enable-aggregator-routing=true \
          --service-account-issuer=https://kubernetes.default.svc --profiling=false \
          --shutdown-delay-duration=0s --audit-log-maxsize=50 --audit-log-maxbackup=1",
     );
     args.extend([
-        option("advertise-address", API_ADDRESS.to_string()),
-        option("service-cluster-ip-range", SERVICE_CIDR),
+        option("bind-address", any_address(spec.families)),
+        option(
+            "advertise-address",
+            api_address(spec.families.first()).to_string(),
+        ),
+        option(
+            "service-cluster-ip-range",
+            joined(spec.families, service_network),
+        ),
         option("token-auth-file", &credentials.tokens),
         option("client-ca-file", &credentials.ca),
         option("tls-cert-file", &credentials.server_certificate),
@@ -133,6 +141,14 @@ pub fn apiserver(
     launch(spec, home, "apiserver", "kube-apiserver", args)
 }
 
+/// All addresses of these families.
+fn any_address(families: Families) -> &'static str {
+    match families {
+        Families::Ipv4 => "0.0.0.0",
+        Families::Ipv6 | Families::Dual => "::",
+    }
+}
+
 /// The controllers, as administrator.
 pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials) -> Launch {
     let mut args = words(
@@ -141,7 +157,7 @@ pub fn controller_manager(spec: &LabSpec, home: &Home, credentials: &Credentials
     );
     args.extend([
         option("controllers", CONTROLLERS),
-        option("cluster-cidr", POD_CIDR),
+        option("cluster-cidr", joined(spec.families, pod_network)),
         option("kubeconfig", home.kubeconfig(ADMIN)),
         option("root-ca-file", &credentials.ca),
         option("service-account-private-key-file", &credentials.account_key),

@@ -13,17 +13,19 @@ use rcgen::{
 };
 use serde_json::json;
 
+use crate::family::Families;
 use crate::home::{Home, HomeError};
 #[cfg(test)]
-use crate::topology::API_ADDRESS;
+use crate::topology::api_address;
+use crate::topology::api_url;
 
-/// The API server as everybody in the lab calls it.
-pub const SERVER: &str = "https://10.10.0.1:6443";
 /// The namespace that Egret lives in.
 pub const EGRET_NAMESPACE: &str = "egret-system";
 
-const SERVER_NAMES: [&str; 6] = [
+const SERVER_NAMES: [&str; 8] = [
     "10.10.0.1",
+    "fd10::1",
+    "fd96::1",
     "127.0.0.1",
     "10.96.0.1",
     "localhost",
@@ -67,14 +69,14 @@ pub struct Credentials {
 
 impl Credentials {
     /// Makes everything and writes it into the lab's folder.
-    pub fn make(home: &Home) -> Result<Self, CredentialsError> {
+    pub fn make(home: &Home, families: Families) -> Result<Self, CredentialsError> {
         let authority = authority()?;
         let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let server = server_certificate(&server_key, &authority)?;
         let account_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let ca = authority.pem();
         Ok(Self {
-            tokens: home.write_secret("tokens.csv", users(home)?.as_bytes())?,
+            tokens: home.write_secret("tokens.csv", users(home, families)?.as_bytes())?,
             ca: home.write_secret("ca.crt", ca.as_bytes())?,
             server_certificate: home.write_secret("server.crt", server.as_bytes())?,
             server_key: home.write_secret("server.key", server_key.serialize_pem().as_bytes())?,
@@ -123,16 +125,17 @@ fn expire(params: &mut CertificateParams) {
 }
 
 /// Writes the administrator's kubeconfig; gives the API server's list of tokens: token, user, id, groups.
-fn users(home: &Home) -> Result<String, CredentialsError> {
+fn users(home: &Home, families: Families) -> Result<String, CredentialsError> {
     let token = hex(&random()?);
-    let config = kubeconfig(&token, home);
+    let config = kubeconfig(&token, home, families);
     home.write_secret(&format!("{ADMIN}.kubeconfig"), config.as_bytes())?;
     Ok(format!("{token},{ADMIN},{ADMIN},system:masters\n"))
 }
 
 /// JSON is YAML, so this is what kubectl reads.
-fn kubeconfig(token: &str, home: &Home) -> String {
-    let cluster = json!({"server": SERVER, "certificate-authority": home.secret("ca.crt")});
+fn kubeconfig(token: &str, home: &Home, families: Families) -> String {
+    let cluster =
+        json!({"server": api_url(families), "certificate-authority": home.secret("ca.crt")});
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -163,8 +166,10 @@ mod tests {
 
     #[test]
     fn the_server_is_called_as_the_kubeconfigs_say() {
-        assert_eq!(SERVER, format!("https://{API_ADDRESS}:6443"));
-        assert!(SERVER_NAMES.contains(&API_ADDRESS.to_string().as_str()));
+        for families in [Families::Ipv4, Families::Ipv6, Families::Dual] {
+            let address = api_address(families.first()).to_string();
+            assert!(SERVER_NAMES.contains(&address.as_str()), "{address}");
+        }
     }
 
     #[test]
@@ -175,7 +180,8 @@ mod tests {
                 let home = Home::at(folder.path().join(name).join("lab"));
                 home.create().unwrap();
                 home.prepare(&home.try_lock().unwrap().unwrap()).unwrap();
-                std::fs::read_to_string(Credentials::make(&home).unwrap().tokens).unwrap()
+                std::fs::read_to_string(Credentials::make(&home, Families::Dual).unwrap().tokens)
+                    .unwrap()
             })
             .into();
         assert_ne!(tokens.first(), tokens.last());

@@ -3,7 +3,7 @@
 //! Owns the answer and the question whether anybody listens: one task per connection, closed after each
 //! answer, so that every request shows the source address that its own connection had.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,7 +28,11 @@ pub struct SilentError;
 
 /// Serves until the process ends.
 pub async fn serve() -> std::io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, EXT_PORT)).await?;
+    // Where the kernel has no IPv6 there is IPv4 alone.
+    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, EXT_PORT)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, EXT_PORT)).await?,
+    };
     let app = Router::new()
         .fallback(answer)
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -36,7 +40,10 @@ pub async fn serve() -> std::io::Result<()> {
 }
 
 async fn answer(ConnectInfo(client): ConnectInfo<SocketAddr>) -> impl IntoResponse {
-    ([(CONNECTION, "close")], format!("{}\n", client.ip()))
+    (
+        [(CONNECTION, "close")],
+        format!("{}\n", client.ip().to_canonical()),
+    )
 }
 
 /// Waits until this process serves. It is not asked: it would note who asks.
@@ -55,8 +62,10 @@ fn is_listening(state: State) -> bool {
     let State::Running(pid) = state else {
         return false;
     };
-    std::fs::read_to_string(format!("/proc/{pid}/net/tcp"))
-        .is_ok_and(|sockets| has_listener(&sockets, EXT_PORT))
+    ["tcp", "tcp6"].iter().any(|kind| {
+        std::fs::read_to_string(format!("/proc/{pid}/net/{kind}"))
+            .is_ok_and(|sockets| has_listener(&sockets, EXT_PORT))
+    })
 }
 
 /// Whether somebody listens on this port, in the form of /proc/net/tcp (proc(5)): the second column is the local

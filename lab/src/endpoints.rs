@@ -2,7 +2,7 @@
 //!
 //! Owns the waiting for it. Never writes a list.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -19,17 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const NOTICE: Duration = Duration::from_millis(200);
 
 /// Waits until the replica at this address is asked by nobody any more, but not for ever: it is its turn all the same.
-pub async fn left(client: &Client, address: Ipv4Addr) {
+pub async fn left(client: &Client, address: IpAddr) {
     until(client, address, false).await;
     tokio::time::sleep(NOTICE).await;
 }
 
 /// Waits until the replica at this address is listed, but not for ever: it may not come back.
-pub async fn is_back(client: &Client, address: Ipv4Addr) {
+pub async fn is_back(client: &Client, address: IpAddr) {
     until(client, address, true).await;
 }
 
-async fn until(client: &Client, address: Ipv4Addr, is_wanted: bool) {
+async fn until(client: &Client, address: IpAddr, is_wanted: bool) {
     let looking = async {
         while is_listed(client, address).await != Some(is_wanted) {
             tokio::time::sleep(ASK_EVERY).await;
@@ -40,14 +40,14 @@ async fn until(client: &Client, address: Ipv4Addr, is_wanted: bool) {
 }
 
 /// Whether the Service lists a replica at this address; unknown while the API server does not answer.
-pub async fn is_listed(client: &Client, address: Ipv4Addr) -> Option<bool> {
+pub async fn is_listed(client: &Client, address: IpAddr) -> Option<bool> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), EGRET_NAMESPACE);
     let of_service = ListParams::default().labels(SERVICE);
     let slices = slices.list(&of_service).await.ok()?.items;
     Some(slices.iter().any(|slice| lists(slice, address)))
 }
 
-fn lists(slice: &EndpointSlice, address: Ipv4Addr) -> bool {
+fn lists(slice: &EndpointSlice, address: IpAddr) -> bool {
     let address = address.to_string();
     slice.endpoints.iter().any(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
@@ -66,7 +66,7 @@ mod tests {
         let slice = serde_json::json!({
             "addressType": "IPv4", "endpoints": [endpoint(2, true), endpoint(3, false)]});
         let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
-        let listed = |last| lists(&slice, Ipv4Addr::new(10, 244, 1, last));
+        let listed = |last| lists(&slice, IpAddr::from([10, 244, 1, last]));
         assert_eq!([listed(2), listed(3), listed(4)], [true, false, false]);
     }
 }

@@ -6,7 +6,6 @@
 //! be written goes to [`status`]. What a container does is up to a task of its Pod, [`life`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use self::decision::{PodFacts, Remains, Step, decide};
 use self::life::{Birth, Life, Surroundings};
 use self::slot::Slots;
 use self::status::Write;
+use crate::family::Addresses;
 use crate::home::Home;
 use crate::netns::CommandError;
 use crate::node::Powered;
@@ -46,7 +46,7 @@ mod token;
 pub mod volume;
 
 /// The Pods that run and whose status says so: uid and address.
-pub type Running = BTreeMap<PodKey, (String, Ipv4Addr)>;
+pub type Running = BTreeMap<PodKey, (String, Addresses)>;
 
 /// Events taken in one go.
 const BATCH: usize = 128;
@@ -290,9 +290,12 @@ impl Worker {
         all.sort_by_key(|facts| facts.node);
         for facts in all {
             let sandbox = self.sandboxes.get(&facts.key);
-            let address = sandbox.map_or_else(|| facts.node.address(), |one| one.address);
+            let addresses = sandbox.map_or_else(
+                || facts.node.addresses(self.spec.families),
+                Sandbox::addresses,
+            );
             let Some(pod) = facts.own.clone() else {
-                self.write(Write::Running(facts, address)).await;
+                self.write(Write::Running(facts, addresses)).await;
                 continue;
             };
             let netns = match sandbox {
@@ -306,7 +309,7 @@ impl Worker {
                 uid: facts.uid,
                 node: facts.node,
                 pod,
-                address,
+                addresses,
                 netns,
             };
             let life = Life::begin(self.around.clone(), birth);
@@ -380,28 +383,29 @@ impl Worker {
 
     /// An address for each of these Pods that finds one.
     fn plan(&self, keys: &[PodKey]) -> Vec<Sandbox> {
-        let mut taken: BTreeSet<Ipv4Addr> = self
+        let mut taken: BTreeSet<(NodeId, u8)> = self
             .sandboxes
             .values()
-            .map(|sandbox| sandbox.address)
+            .map(|sandbox| (sandbox.node, sandbox.number))
             .collect();
         let mut planned = Vec::new();
         for facts in self.facts(keys) {
             let free = if facts.own.is_some() {
-                sandbox::last_free_address(facts.node, &taken)
+                sandbox::last_free_number(facts.node, &taken)
             } else {
-                sandbox::free_address(facts.node, &taken)
+                sandbox::free_number(facts.node, &taken)
             };
-            let Some(address) = free else {
+            let Some(number) = free else {
                 eprintln!("{} has no Pod address left for {}", facts.node, facts.key);
                 continue;
             };
-            taken.insert(address);
+            taken.insert((facts.node, number));
             planned.push(Sandbox {
                 pod: facts.key,
                 uid: facts.uid,
                 node: facts.node,
-                address,
+                number,
+                families: self.spec.families,
             });
         }
         planned

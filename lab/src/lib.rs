@@ -15,6 +15,7 @@ pub mod control_plane;
 pub mod credentials;
 pub mod echo;
 pub mod endpoints;
+pub mod family;
 pub mod home;
 pub mod isolation;
 pub mod kubelet;

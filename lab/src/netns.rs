@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -70,15 +71,22 @@ impl Netns {
         }
     }
 
-    /// A socket that lives here: it is made by a thread that enters this namespace and ends there.
-    pub async fn socket(&self) -> io::Result<TcpSocket> {
+    /// A socket to an address that lives here: it is made by a thread that enters this namespace and ends there.
+    pub async fn socket(&self, to: IpAddr) -> io::Result<TcpSocket> {
+        let socket = move || {
+            if to.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }
+        };
         let Self::Named(name) = self else {
-            return TcpSocket::new_v4();
+            return socket();
         };
         let path = Path::new(FOLDER).join(name);
         let enter = move || {
             setns(File::open(path)?, CloneFlags::CLONE_NEWNET)?;
-            TcpSocket::new_v4()
+            socket()
         };
         let made = tokio::task::spawn_blocking(|| std::thread::spawn(enter).join()).await;
         made.map_err(io::Error::other)?

@@ -15,6 +15,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::family::Families;
+use crate::spec::LabSpec;
 use crate::topology::NodeId;
 
 const RENEW_EVERY: Duration = Duration::from_secs(10);
@@ -25,13 +27,11 @@ const MANAGER: &str = "kubelet";
 pub type Powered = BTreeSet<NodeId>;
 
 /// Makes the Node object of each node.
-pub async fn register(
-    client: &Client,
-    nodes: impl Iterator<Item = NodeId>,
-) -> Result<(), kube::Error> {
+pub async fn register(client: &Client, spec: &LabSpec) -> Result<(), kube::Error> {
     let api: Api<Node> = Api::all(client.clone());
-    for node in nodes {
-        let object = serde_json::from_value(manifest(node)).map_err(kube::Error::SerdeError)?;
+    for node in spec.node_ids() {
+        let object = serde_json::from_value(manifest(node, spec.families))
+            .map_err(kube::Error::SerdeError)?;
         api.create(&PostParams::default(), &object).await?;
     }
     Ok(())
@@ -111,8 +111,19 @@ fn conditions() -> Value {
     ])
 }
 
-fn manifest(node: NodeId) -> Value {
+fn manifest(node: NodeId, families: Families) -> Value {
     let name = node.to_string();
+    let pod_cidrs: Vec<_> = families
+        .each()
+        .map(|family| node.pod_cidr(family))
+        .collect();
+    let internal = families
+        .each()
+        .map(|family| ("InternalIP", node.address(family).to_string()));
+    let addresses: Vec<_> = internal
+        .chain([("Hostname", name.clone())])
+        .map(|(kind, address)| json!({"type": kind, "address": address}))
+        .collect();
     let capacity = json!({"cpu": "2", "memory": "4Gi", "pods": "253"});
     json!({
         "apiVersion": "v1",
@@ -125,12 +136,9 @@ fn manifest(node: NodeId) -> Value {
                 "kubernetes.io/arch": std::env::consts::ARCH,
             },
         },
-        "spec": {"podCIDR": node.pod_cidr(), "podCIDRs": [node.pod_cidr()]},
+        "spec": {"podCIDR": pod_cidrs.first(), "podCIDRs": pod_cidrs},
         "status": {
-            "addresses": [
-                {"type": "InternalIP", "address": node.address().to_string()},
-                {"type": "Hostname", "address": name},
-            ],
+            "addresses": addresses,
             "capacity": capacity,
             "allocatable": capacity,
             "conditions": conditions(),
@@ -144,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_node_object_is_one_that_kubernetes_reads_and_is_ready() {
-        let node: Node = serde_json::from_value(manifest("node-2".parse().unwrap())).unwrap();
+        let node: Node =
+            serde_json::from_value(manifest("node-2".parse().unwrap(), Families::Ipv4)).unwrap();
         assert!(is_ready(&node));
         assert_eq!(
             node.spec.unwrap().pod_cidr.as_deref(),

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::topology::{API_ADDRESS, Endpoint, NodeId};
+use crate::family::Family;
+use crate::topology::{Endpoint, NodeId, api_address};
 
 #[cfg(test)]
 mod tests;
@@ -117,19 +118,11 @@ impl Partition {
             rule(&mut forward, Some(&port), Some("ext"), "drop");
             rule(&mut forward, Some("ext"), Some(&port), "drop");
             // The router is the API server's host too: only the API, over TCP, stays.
-            for verdict in [
-                "ether type arp accept",
-                &format!("ip daddr {API_ADDRESS} ip protocol tcp accept"),
-                "drop",
-            ] {
-                rule(&mut input, Some(&port), None, verdict);
+            for verdict in only_the_api("daddr") {
+                rule(&mut input, Some(&port), None, &verdict);
             }
-            for verdict in [
-                "ether type arp accept",
-                &format!("ip saddr {API_ADDRESS} ip protocol tcp accept"),
-                "drop",
-            ] {
-                rule(&mut output, None, Some(&port), verdict);
+            for verdict in only_the_api("saddr") {
+                rule(&mut output, None, Some(&port), &verdict);
             }
         }
         let chains = [("forward", forward), ("input", input), ("output", output)];
@@ -139,6 +132,18 @@ impl Partition {
         });
         format!("add table bridge lab\ndelete table bridge lab\ntable bridge lab {{\n{body}}}\n")
     }
+}
+
+/// What still passes, where the API server's address is at this end of a packet.
+fn only_the_api(end: &str) -> [String; 5] {
+    let (v4, v6) = (api_address(Family::V4), api_address(Family::V6));
+    [
+        "ether type arp accept".to_owned(),
+        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept".to_owned(),
+        format!("ip {end} {v4} ip protocol tcp accept"),
+        format!("ip6 {end} {v6} ip6 nexthdr tcp accept"),
+        "drop".to_owned(),
+    ]
 }
 
 fn rule(chain: &mut String, from: Option<&str>, to: Option<&str>, verdict: &str) {

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
 
 use futures::future::try_join_all;
 
+use crate::family::{Addresses, Families, Family};
 use crate::netns::{CommandError, Netns};
-use crate::topology::{NodeId, POD_GATEWAY, PodKey};
+use crate::topology::{NodeId, PodKey, pod_gateway};
 
 #[cfg(test)]
 mod tests;
@@ -24,20 +24,26 @@ pub struct Sandbox {
     pub uid: String,
     /// Where it is.
     pub node: NodeId,
-    /// The Pod's address.
-    pub address: Ipv4Addr,
+    /// Its number among its node's Pods, by which it has its addresses.
+    pub number: u8,
+    /// What these are of.
+    pub families: Families,
 }
 
 impl Sandbox {
     /// The node's end of the veth.
     fn link(&self) -> String {
-        let [.., host] = self.address.octets();
-        format!("veth{host}")
+        format!("veth{}", self.number)
+    }
+
+    /// The Pod's addresses.
+    pub fn addresses(&self) -> Addresses {
+        let address = |family| self.node.pod_address(self.number, family);
+        Addresses::of(self.families, address)
     }
 
     fn mac(&self, side: &str) -> String {
-        let [a, b, c, d] = self.address.octets();
-        format!("{side}:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+        format!("{side}:{}", self.node.pod_mac(self.number))
     }
 
     fn pod_mac(&self) -> String {
@@ -53,17 +59,15 @@ impl Sandbox {
     }
 }
 
-/// The lowest free Pod address of `node`; none when all 253 are taken.
-pub fn free_address(node: NodeId, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-    node.pod_addresses()
-        .find(|address| !taken.contains(address))
+/// The lowest free Pod number of `node`; none when all 253 are taken.
+pub fn free_number(node: NodeId, taken: &BTreeSet<(NodeId, u8)>) -> Option<u8> {
+    NodeId::pod_numbers().find(|number| !taken.contains(&(node, *number)))
 }
 
-/// The highest free Pod address of `node`: for Egret's own Pods, so that users' begin with the lowest.
-pub fn last_free_address(node: NodeId, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-    node.pod_addresses()
-        .filter(|address| !taken.contains(address))
-        .last()
+/// The highest free Pod number of `node`: for Egret's own Pods, so that users' begin with the lowest.
+pub fn last_free_number(node: NodeId, taken: &BTreeSet<(NodeId, u8)>) -> Option<u8> {
+    let mut numbers = NodeId::pod_numbers().rev();
+    numbers.find(|number| !taken.contains(&(node, *number)))
 }
 
 /// Makes these Pods' networks. After an error some may be there: tear them down before trying again.
@@ -137,23 +141,31 @@ fn pairs_batch(sandboxes: &[Sandbox], mtu: u16) -> String {
 
 fn node_batch(sandboxes: &[&Sandbox]) -> String {
     lines(sandboxes, |one| {
-        let (link, address) = (one.link(), one.address);
-        format!(
-            "link set {link} addrgenmode none\nlink set {link} up\n\
-             neigh replace {address} lladdr {} dev {link} nud permanent\n\
-             route replace {address}/32 dev {link} scope link",
-            one.pod_mac()
-        )
+        let (link, mac) = (one.link(), one.pod_mac());
+        let up = format!("link set {link} addrgenmode none\nlink set {link} up");
+        one.addresses().all().fold(up, |batch, address| {
+            format!(
+                "{batch}\nneigh replace {address} lladdr {mac} dev {link} nud permanent\n\
+                 route replace {address} dev {link} scope link"
+            )
+        })
     })
 }
 
 fn pod_batch(sandbox: &Sandbox) -> String {
-    format!(
-        "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\n\
-         addr add {}/32 dev eth0\n\
-         neigh replace {POD_GATEWAY} lladdr {} dev eth0 nud permanent\n\
-         route add {POD_GATEWAY} dev eth0 scope link\nroute add default via {POD_GATEWAY}\n",
-        sandbox.address,
-        sandbox.node_mac()
-    )
+    let up = "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\n".to_owned();
+    sandbox.families.each().fold(up, |mut batch, family| {
+        let address = sandbox.node.pod_address(sandbox.number, family);
+        let (own, gateway) = match family {
+            Family::V4 => (format!("{address}/32 dev eth0"), pod_gateway(family)),
+            Family::V6 => (format!("{address}/128 dev eth0 nodad"), pod_gateway(family)),
+        };
+        let mac = sandbox.node_mac();
+        let _ = write!(
+            batch,
+            "addr add {own}\nneigh replace {gateway} lladdr {mac} dev eth0 nud permanent\n\
+             route add {gateway} dev eth0 scope link\nroute add default via {gateway} dev eth0\n"
+        );
+        batch
+    })
 }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::family::Families;
 use crate::topology::NodeId;
 
 /// How the nodes hide Pod addresses from the outside, as a CNI does.
@@ -56,6 +57,8 @@ pub struct LabSpec {
     pub name: LabName,
     /// How many nodes it has.
     pub nodes: u8,
+    /// What the addresses are of.
+    pub families: Families,
     /// How nodes masquerade.
     pub masquerade: Masquerade,
     /// MTU of the underlay and of the Pods, in bytes.

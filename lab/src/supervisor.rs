@@ -127,7 +127,7 @@ async fn abandoned() -> io::Error {
 
 async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     let spec = Arc::new(home.read_spec()?);
-    let credentials = Credentials::make(home)?;
+    let credentials = Credentials::make(home, spec.families)?;
     let audit = control_plane::audit_policy(home)?;
     // The API server listens on the bridge's address from the start.
     underlay::lay(&spec).await?;
@@ -143,7 +143,7 @@ async fn bring_up(home: &Home) -> Result<Cluster, SupervisorError> {
     let (ext, ()) = tokio::try_join!(outside, api)?;
     step("the API server answers")?;
     let controllers = Process::keep(control_plane::controller_manager(&spec, home, &credentials));
-    node::register(&client, spec.node_ids()).await?;
+    node::register(&client, &spec).await?;
     let kubelet = Kubelet::start(spec.clone(), home.clone(), client.clone());
     let powered = || kubelet.powered.clone();
     tokio::spawn(node::stay_alive(client.clone(), powered()));

@@ -1,28 +1,103 @@
 //! Who is where: the names and addresses of everything in a lab, as pure functions of an index.
 //!
 //! Never touches the system. The numbers are part of what users rely on: node-i is 10.10.0.(100+i),
-//! its Pods are in 10.244.i.0/24 and the external host is 10.10.0.200.
+//! its Pods are in 10.244.i.0/24 and the external host is 10.10.0.200. With IPv6 they are `fd10::(100+i)`, the number
+//! written in decimal digits, `fd24:0:0:i::/64` and `fd10::200`.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::family::{Addresses, Families, Family};
 
 #[cfg(test)]
 mod tests;
 
 /// The API server and the nodes' default router: the lab's own end of the underlay.
-pub const API_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 1);
+pub const fn api_address(family: Family) -> IpAddr {
+    underlay_address(family, 1)
+}
+
 /// The host outside the cluster.
-pub const EXT_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 200);
+pub const fn ext_address(family: Family) -> IpAddr {
+    underlay_address(family, 200)
+}
+
+/// The prefix length of the underlay.
+pub const fn underlay_prefix(family: Family) -> u8 {
+    match family {
+        Family::V4 => 16,
+        Family::V6 => 64,
+    }
+}
+
+const fn underlay_address(family: Family, number: u8) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 10, 0, number)),
+        Family::V6 => {
+            let last = in_decimal_digits(number);
+            IpAddr::V6(Ipv6Addr::new(0xfd10, 0, 0, 0, 0, 0, 0, last))
+        }
+    }
+}
+
+/// The link-local address that goes with an IPv6 one of the underlay.
+pub fn link_local(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., last] = address.segments();
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last)
+}
+
+/// The number whose hexadecimal digits are the decimal ones of this.
+const fn in_decimal_digits(number: u8) -> u16 {
+    let number = number as u16;
+    number / 100 * 0x100 + number / 10 % 10 * 0x10 + number % 10
+}
+
 /// The link-local address that every Pod uses as its router.
-pub const POD_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub const fn pod_gateway(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+    }
+}
+
 /// All Pods of all nodes.
-pub const POD_CIDR: &str = "10.244.0.0/16";
+pub const fn pod_network(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "10.244.0.0/16",
+        Family::V6 => "fd24::/48",
+    }
+}
+
 /// All Services.
-pub const SERVICE_CIDR: &str = "10.96.0.0/12";
+pub const fn service_network(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "10.96.0.0/12",
+        Family::V6 => "fd96::/112",
+    }
+}
+
+/// A network of each of these families, as Kubernetes takes them.
+pub fn joined(families: Families, network: impl Fn(Family) -> &'static str) -> String {
+    let networks: Vec<_> = families.each().map(network).collect();
+    networks.join(",")
+}
+
+/// The API server as everybody in the lab calls it.
+pub fn api_url(families: Families) -> String {
+    format!(
+        "https://{}",
+        SocketAddr::new(api_address(families.first()), 6443)
+    )
+}
+
+/// What the external host serves.
+pub fn ext_url(family: Family) -> String {
+    format!("http://{}/", SocketAddr::new(ext_address(family), EXT_PORT))
+}
 /// The bridge in the lab's root namespace.
 pub const BRIDGE: &str = "underlay";
 /// The most nodes a lab can have: node-100 would take the external host's address.
@@ -59,24 +134,47 @@ impl NodeId {
     }
 
     /// The node's address on the underlay.
-    pub fn address(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 10, 0, self.0.saturating_add(100))
+    pub fn address(self, family: Family) -> IpAddr {
+        underlay_address(family, self.0.saturating_add(100))
+    }
+
+    /// The same of each family.
+    pub fn addresses(self, families: Families) -> Addresses {
+        Addresses::of(families, |family| self.address(family))
     }
 
     /// The Ethernet address of the node's uplink.
     pub fn mac(self) -> String {
-        let [a, b, c, d] = self.address().octets();
-        format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+        format!("02:00:0a:0a:00:{:02x}", self.0.saturating_add(100))
     }
 
     /// The range that the node's Pods get their addresses from.
-    pub fn pod_cidr(self) -> String {
-        format!("10.244.{}.0/24", self.0)
+    pub fn pod_cidr(self, family: Family) -> String {
+        match family {
+            Family::V4 => format!("10.244.{}.0/24", self.0),
+            Family::V6 => format!("fd24:0:0:{}::/64", self.0),
+        }
     }
 
-    /// The node's Pod addresses, lowest first; .0 and .1 are left out as a bridge plugin would.
-    pub fn pod_addresses(self) -> impl Iterator<Item = Ipv4Addr> {
-        (2..=254).map(move |host| Ipv4Addr::new(10, 244, self.0, host))
+    /// The numbers that its Pods can have, lowest first; 0 and 1 are left out as a bridge plugin would.
+    pub fn pod_numbers() -> impl DoubleEndedIterator<Item = u8> {
+        2..=254
+    }
+
+    /// The address of its Pod of this number.
+    pub fn pod_address(self, number: u8, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 244, self.0, number)),
+            Family::V6 => {
+                let (node, pod) = (in_decimal_digits(self.0), in_decimal_digits(number));
+                IpAddr::V6(Ipv6Addr::new(0xfd24, 0, 0, node, 0, 0, 0, pod))
+            }
+        }
+    }
+
+    /// The end of an Ethernet address of its Pod of this number.
+    pub fn pod_mac(self, number: u8) -> String {
+        format!("0a:f4:{:02x}:{number:02x}", self.0)
     }
 }
 

@@ -4,13 +4,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use futures::future::join_all;
 
+use crate::family::Family;
 use crate::netns::{CommandError, Netns};
 use crate::partition::Partition;
 use crate::spec::{LabSpec, Masquerade};
-use crate::topology::{API_ADDRESS, BRIDGE, EXT_ADDRESS, EXT_PORT, Endpoint, NodeId, POD_CIDR};
+use crate::topology::{
+    BRIDGE, EXT_PORT, Endpoint, NodeId, api_address, ext_address, link_local, pod_network,
+    underlay_prefix,
+};
 
 /// The nft table in which the external host notes every source address it sees.
 pub const SEEN_TABLE: &str = "lab";
@@ -20,15 +25,19 @@ pub async fn lay(spec: &LabSpec) -> Result<(), CommandError> {
     let root = Netns::Root;
     root.ip(&format!(
         "link set lo up\nlink add {BRIDGE} mtu {mtu} type bridge\n\
-         link set {BRIDGE} addrgenmode none\nlink set {BRIDGE} up\n\
-         addr add {API_ADDRESS}/16 dev {BRIDGE}\n",
-        mtu = spec.mtu
+         link set {BRIDGE} addrgenmode none\nlink set {BRIDGE} up\n{addresses}",
+        mtu = spec.mtu,
+        addresses = addresses(spec, BRIDGE, api_address)
     ))
     .await?;
-    root.sysctl(&["net.ipv4.ip_forward=1"]).await?;
+    forward(&root, spec).await?;
     // Frames between nodes are not this machine's business, whatever its iptables says.
-    root.sysctl(&["-e", "net.bridge.bridge-nf-call-iptables=0"])
-        .await
+    root.sysctl(&[
+        "-e",
+        "net.bridge.bridge-nf-call-iptables=0",
+        "net.bridge.bridge-nf-call-ip6tables=0",
+    ])
+    .await
 }
 
 /// Makes the external host: one uplink, no route to any Pod, a note of every source it sees.
@@ -37,22 +46,31 @@ pub async fn attach_ext(spec: &LabSpec) -> Result<(), CommandError> {
         .ip(&port_batch("ext", "02:00:0a:0a:00:c8", spec.mtu))
         .await?;
     let ext = Netns::Named("ext".to_owned());
+    let nowhere = spec.families.each().map(|family| match family {
+        Family::V4 => "route add blackhole default\n",
+        Family::V6 => "route add blackhole ::/0\n",
+    });
+    let nowhere: String = nowhere.collect();
     ext.ip(&format!(
-        "{UPLINK_UP}addr add {EXT_ADDRESS}/16 dev eth0\nroute add blackhole default\n"
+        "{UPLINK_UP}{}{nowhere}",
+        addresses(spec, "eth0", ext_address)
     ))
     .await?;
-    ext.nft(&seen_table()).await
+    ext.nft(&(seen_table(Family::V4) + &seen_table(Family::V6)))
+        .await
 }
 
 /// Makes a node: its uplink, its routes to the others' Pods and the masquerade of a CNI. The API server finds its Pods.
 pub async fn attach_node(spec: &LabSpec, node: NodeId) -> Result<(), CommandError> {
     let port = port_batch(&node.to_string(), &node.mac(), spec.mtu);
-    let route = format!("route replace {} via {}\n", node.pod_cidr(), node.address());
-    Netns::Root.ip(&(port + &route)).await?;
+    Netns::Root.ip(&(port + &routes_to(spec, node))).await?;
     let netns = Netns::Named(node.to_string());
     netns.ip(&node_batch(spec, node)).await?;
-    netns.sysctl(&["net.ipv4.ip_forward=1"]).await?;
-    masquerade(&netns, spec.masquerade).await
+    forward(&netns, spec).await?;
+    for family in spec.families.each() {
+        masquerade(&netns, spec.masquerade, family).await?;
+    }
+    Ok(())
 }
 
 /// Cuts the power: the port goes dark at once, the node's state stays as it is.
@@ -97,57 +115,110 @@ fn port_batch(name: &str, mac: &str, mtu: u16) -> String {
 }
 
 fn node_batch(spec: &LabSpec, node: NodeId) -> String {
-    let mut batch = format!(
-        "{UPLINK_UP}addr add {}/16 dev eth0\nroute add default via {API_ADDRESS}\n",
-        node.address()
-    );
-    for other in spec.node_ids().filter(|other| *other != node) {
-        let _ = writeln!(
-            batch,
-            "route add {} via {}",
-            other.pod_cidr(),
-            other.address()
-        );
+    let mut batch = UPLINK_UP.to_owned() + &addresses(spec, "eth0", |family| node.address(family));
+    for family in spec.families.each() {
+        let _ = writeln!(batch, "route add default via {}", api_address(family));
+    }
+    let others = spec.node_ids().filter(|other| *other != node);
+    others.fold(batch, |batch, other| batch + &routes_to(spec, other))
+}
+
+/// Addresses on the underlay. Nobody else has them: they are usable at once. Without a link-local one too the kernel asks
+/// for no neighbour on behalf of a packet that it forwards.
+fn addresses(spec: &LabSpec, link: &str, of: impl Fn(Family) -> IpAddr) -> String {
+    let mut batch = String::new();
+    for family in spec.families.each() {
+        let (address, prefix) = (of(family), underlay_prefix(family));
+        let _ = match address {
+            IpAddr::V4(_) => writeln!(batch, "addr add {address}/{prefix} dev {link}"),
+            IpAddr::V6(global) => {
+                let local = link_local(global);
+                writeln!(
+                    batch,
+                    "addr add {address}/{prefix} dev {link} nodad\naddr add {local}/64 dev {link} nodad"
+                )
+            }
+        };
     }
     batch
 }
 
-async fn masquerade(netns: &Netns, how: Masquerade) -> Result<(), CommandError> {
-    let program = match how {
-        Masquerade::IptablesNft => "iptables-nft",
-        Masquerade::IptablesLegacy => "iptables-legacy",
-        Masquerade::Nft => return netns.nft(&masquerade_table()).await,
+/// The ways to a node's Pods.
+fn routes_to(spec: &LabSpec, node: NodeId) -> String {
+    spec.families
+        .each()
+        .fold(String::new(), |mut batch, family| {
+            let (pods, address) = (node.pod_cidr(family), node.address(family));
+            let _ = writeln!(batch, "route replace {pods} via {address}");
+            batch
+        })
+}
+
+async fn forward(netns: &Netns, spec: &LabSpec) -> Result<(), CommandError> {
+    let settings = spec.families.each().map(|family| match family {
+        Family::V4 => "net.ipv4.ip_forward=1",
+        Family::V6 => "net.ipv6.conf.all.forwarding=1",
+    });
+    netns.sysctl(&settings.collect::<Vec<_>>()).await
+}
+
+async fn masquerade(netns: &Netns, how: Masquerade, family: Family) -> Result<(), CommandError> {
+    let program = match (how, family) {
+        (Masquerade::IptablesNft, Family::V4) => "iptables-nft",
+        (Masquerade::IptablesNft, Family::V6) => "ip6tables-nft",
+        (Masquerade::IptablesLegacy, Family::V4) => "iptables-legacy",
+        (Masquerade::IptablesLegacy, Family::V6) => "ip6tables-legacy",
+        (Masquerade::Nft, _) => return netns.nft(&masquerade_table(family)).await,
     };
+    let pods = pod_network(family);
     let rule = [
         "-t",
         "nat",
         "-A",
         "POSTROUTING",
         "-s",
-        POD_CIDR,
+        pods,
         "!",
         "-d",
-        POD_CIDR,
+        pods,
     ];
     let args: Vec<&str> = rule.into_iter().chain(["-j", "MASQUERADE"]).collect();
     netns.run(program, &args, "").await
 }
 
-fn masquerade_table() -> String {
+/// As nft calls a family's tables and headers.
+fn header(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
+
+fn masquerade_table(family: Family) -> String {
+    let (ip, pods) = (header(family), pod_network(family));
     format!(
-        "table ip cni {{\n chain postrouting {{\n  type nat hook postrouting priority 100; policy accept;\n  \
-         ip saddr {POD_CIDR} ip daddr != {POD_CIDR} masquerade\n }}\n}}\n"
+        "table {ip} cni {{\n chain postrouting {{\n  type nat hook postrouting priority 100; policy accept;\n  \
+         {ip} saddr {pods} {ip} daddr != {pods} masquerade\n }}\n}}\n"
     )
 }
 
 /// Before connection tracking and the reverse-path filter: what arrived, not what was let in.
-fn seen_table() -> String {
+fn seen_table(family: Family) -> String {
+    let ip = header(family);
+    // What neighbours say to each other has the most hops or one.
+    let (address, others) = match family {
+        Family::V4 => ("ipv4_addr", "meta l4proto { udp, icmp }"),
+        Family::V6 => (
+            "ipv6_addr",
+            "meta l4proto . ip6 hoplimit != { ipv6-icmp . 255, ipv6-icmp . 1 } meta l4proto { udp, ipv6-icmp }",
+        ),
+    };
     format!(
-        "table ip {SEEN_TABLE} {{\n \
-         set seen {{ type ipv4_addr; size 65536; flags dynamic; }}\n \
+        "table {ip} {SEEN_TABLE} {{\n \
+         set seen {{ type {address}; size 65536; flags dynamic; }}\n \
          chain arrivals {{\n  type filter hook prerouting priority -400; policy accept;\n  \
          iifname != \"eth0\" accept\n  \
-         tcp dport {EXT_PORT} update @seen {{ ip saddr counter }}\n  \
-         meta l4proto {{ udp, icmp }} update @seen {{ ip saddr counter }}\n }}\n}}\n"
+         tcp dport {EXT_PORT} update @seen {{ {ip} saddr counter }}\n  \
+         {others} update @seen {{ {ip} saddr counter }}\n }}\n}}\n"
     )
 }

@@ -205,6 +205,7 @@ fn list((_, set): Place, entries: Vec<Entry>) -> SetElementMessage {
 fn sent((family, _): Place, flags: u16, message: NfTablesMessage) -> Message {
     let family = match family {
         TableFamily::Ip => NetfilterProtoFamily::IPv4,
+        TableFamily::Ip6 => NetfilterProtoFamily::IPv6,
         TableFamily::Netdev => NetfilterProtoFamily::NetDev,
     };
     Message {

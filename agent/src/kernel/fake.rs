@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use egret_domain::datapath::{Change, Commit, Element};
+use egret_domain::net::Family;
 use rtnetlink::Error::RequestFailed;
 
 use super::{Error, Kernel};
@@ -145,7 +146,7 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    async fn verify(&mut self) -> Result<(), Error> {
+    async fn verify(&mut self, _: &BTreeSet<Family>) -> Result<(), Error> {
         if self.0.lock().unwrap().is_mute {
             return Err(Error::ArpIgnored {
                 path: "arp_ignore".to_owned(),

@@ -1,16 +1,15 @@
-//! Links, the addresses on them, and the tunnel's forwarding entries.
+//! Links, and the tunnel's forwarding entries.
 //!
-//! Owns the tunnel's link and the link of pooled egress IPs, both known by name. Never touches another link.
+//! Owns the tunnel's link and the link of pooled IPv4 egress IPs, both known by name. Never touches another link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_domain::datapath::tunnel_mac;
-use egret_domain::net::{Cidr, Family, Mac};
+use egret_domain::net::{Family, Mac};
 use futures::TryStreamExt;
 use netlink_packet_core::ErrorMessage;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -19,8 +18,8 @@ use netlink_packet_route::neighbour::{
 };
 use rtnetlink::{Handle, LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVxlan};
 
-use super::Error;
 use super::settings::{EGRESS_IPS, Settings, TUNNEL, tunnel_mtu};
+use super::{Error, addresses};
 
 /// Hops that an outer packet may take.
 const TTL_HOPS: u8 = 64;
@@ -74,7 +73,7 @@ async fn find(handle: &Handle, name: &str) -> Result<Option<LinkMessage>, Error>
 
 /// The link that has the node's address.
 pub(super) async fn uplink(handle: &Handle, node: IpAddr) -> Result<Uplink, Error> {
-    let addresses = addresses(handle).await?;
+    let addresses = addresses::addresses(handle).await?;
     let index = addresses
         .iter()
         .find(|(_, ip)| *ip == node)
@@ -117,47 +116,13 @@ fn mac_of(link: &LinkMessage) -> Option<Mac> {
         })
 }
 
-/// All addresses of this network namespace, each with its link's number.
-pub(super) async fn addresses(handle: &Handle) -> Result<Vec<(u32, IpAddr)>, Error> {
-    Ok(address_messages(handle)
-        .await?
-        .iter()
-        .filter_map(|message| Some((message.header.index, local_address(message)?)))
-        .collect())
-}
-
-async fn address_messages(handle: &Handle) -> Result<Vec<AddressMessage>, Error> {
-    let listing = handle.address().get().execute();
-    listing
-        .try_collect()
-        .await
-        .map_err(refused("list addresses"))
-}
-
-fn local_address(message: &AddressMessage) -> Option<IpAddr> {
-    let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| {
-        message.attributes.iter().find_map(wanted)
-    };
-    // On a point-to-point link `Address` is the peer's.
-    find(|attribute| match attribute {
-        AddressAttribute::Local(ip) => Some(*ip),
-        _ => None,
-    })
-    .or_else(|| {
-        find(|attribute| match attribute {
-            AddressAttribute::Address(ip) => Some(*ip),
-            _ => None,
-        })
-    })
-}
-
 /// Whether the tunnel's link is there, right or wrong.
 pub(super) async fn is_tunnel_there(handle: &Handle) -> Result<bool, Error> {
     Ok(find(handle, TUNNEL).await?.is_some())
 }
 
 /// The numbers of Egret's own links, as far as they are there.
-async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
+pub(super) async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
     let mut own = BTreeSet::new();
     for name in [TUNNEL, EGRESS_IPS] {
         own.extend(find(handle, name).await?.map(|link| link.header.index));
@@ -165,39 +130,10 @@ async fn own_links(handle: &Handle) -> Result<BTreeSet<u32>, Error> {
     Ok(own)
 }
 
-/// The networks that the addresses of this node are in, without Egret's own, and without those that lead nowhere.
-pub(crate) async fn subnets(handle: &Handle) -> Result<BTreeSet<Cidr>, Error> {
-    let own = own_links(handle).await?;
-    let messages = address_messages(handle).await?.into_iter();
-    Ok(messages
-        .filter(|message| !own.contains(&message.header.index))
-        .filter_map(|message| subnet(local_address(&message)?, message.header.prefix_len))
-        .collect())
-}
-
 /// The MTU of the tunnel's link, while there is one.
 pub(crate) async fn mtu_of_tunnel(handle: &Handle) -> Result<Option<u32>, Error> {
     let link = find(handle, TUNNEL).await?;
     Ok(link.as_ref().and_then(mtu_of))
-}
-
-fn subnet(ip: IpAddr, prefix: u8) -> Option<Cidr> {
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    let has_neighbours = prefix < Family::of(ip).bits() && !ip.is_loopback() && !is_link_local;
-    Cidr::new(ip, prefix).filter(|_| has_neighbours)
-}
-
-/// The addresses of this node that are not Egret's.
-pub(crate) async fn addresses_of_others(handle: &Handle) -> Result<BTreeSet<IpAddr>, Error> {
-    let own = own_links(handle).await?;
-    let addresses = addresses(handle).await?.into_iter();
-    Ok(addresses
-        .filter(|(link, _)| !own.contains(link))
-        .map(|(_, ip)| ip)
-        .collect())
 }
 
 /// The tunnel's link as it should be.
@@ -244,7 +180,7 @@ async fn make_tunnel(
         .learning(false)
         .ttl(TTL_HOPS)
         .address(tunnel_mac(node).0.to_vec())
-        .mtu(tunnel_mtu(uplink.mtu))
+        .mtu(tunnel_mtu(Family::of(node), uplink.mtu))
         .up();
     let link = match node {
         IpAddr::V4(ip) => link.local(ip),
@@ -275,7 +211,7 @@ fn is_tunnel(link: &LinkMessage, settings: &Settings, node: IpAddr, uplink: &Upl
     });
     is_up
         && is_vxlan
-        && mtu_of(link) == Some(tunnel_mtu(uplink.mtu))
+        && mtu_of(link) == Some(tunnel_mtu(Family::of(node), uplink.mtu))
         && mac_of(link) == Some(tunnel_mac(node))
 }
 
@@ -291,7 +227,7 @@ fn vxlan_info(link: &LinkMessage) -> Option<&Vec<InfoVxlan>> {
         })
 }
 
-/// Makes the link of pooled egress IPs and tells its number: the kernel answers ARP for them on the uplink, and never
+/// Makes the link of pooled IPv4 egress IPs and tells its number: the kernel answers ARP for them on the uplink, and never
 /// chooses them as a source. A dummy link, or a bridge without ports where the kernel has no dummy.
 pub(super) async fn ensure_egress_ips(handle: &Handle) -> Result<u32, Error> {
     if let Some(link) = find(handle, EGRESS_IPS).await? {
@@ -333,29 +269,12 @@ pub(super) async fn remove(handle: &Handle) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts an egress IP on its link.
-pub(super) async fn assume(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
-    let added = handle
-        .address()
-        .add(link, ip, Family::of(ip).bits())
-        .execute()
-        .await;
-    already(added, &[nix::errno::Errno::EEXIST]).map_err(refused(format!("add address {ip}")))
-}
-
-/// Takes an egress IP from its link.
-pub(super) async fn withdraw(handle: &Handle, link: u32, ip: IpAddr) -> Result<(), Error> {
-    let mut message = AddressMessage::default();
-    message.header.index = link;
-    message.header.prefix_len = Family::of(ip).bits();
-    message.header.family = match ip {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
-    message.attributes.push(AddressAttribute::Local(ip));
-    let removed = handle.address().del(message).execute().await;
-    already(removed, &[nix::errno::Errno::EADDRNOTAVAIL])
-        .map_err(refused(format!("remove address {ip}")))
+/// As netlink numbers a family.
+pub(super) fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
 }
 
 /// Sends what is for an identity to a node, from now on.
@@ -436,29 +355,5 @@ fn address_of(address: &NeighbourAddress) -> Option<IpAddr> {
             .or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from))
             .ok(),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_counts_if_it_leads_to_others() {
-        let network = |ip: &str, prefix| subnet(ip.parse().unwrap(), prefix);
-        assert_eq!(
-            network("10.10.0.101", 16),
-            Some("10.10.0.0/16".parse().unwrap())
-        );
-        assert_eq!(network("fd10::65", 64), Some("fd10::/64".parse().unwrap()));
-        for (ip, prefix) in [
-            ("127.0.0.1", 8),
-            ("::1", 128),
-            ("fe80::1", 64),
-            ("169.254.0.1", 16),
-            ("10.10.0.61", 32),
-        ] {
-            assert_eq!(network(ip, prefix), None, "{ip}");
-        }
     }
 }

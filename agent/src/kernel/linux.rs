@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use egret_domain::datapath::{Change, Commit, Element};
-use egret_domain::net::Mac;
+use egret_domain::net::{Family, Mac};
 use rtnetlink::Handle;
 use tracing::{info, warn};
 
+use super::addresses::Held;
 use super::elements::Transaction;
 use super::settings::Settings;
-use super::{Error, Kernel, frame, links, nft, routing, sysctl};
+use super::{Error, Kernel, addresses, frame, links, nft, routing, sysctl};
 use crate::announce::announce;
 
 /// The links that the datapath is on.
@@ -21,8 +22,19 @@ struct Links {
     uplink: links::Uplink,
     /// The number of the tunnel's.
     tunnel: u32,
-    /// The number of that of pooled egress IPs.
+    /// The number of that of pooled IPv4 egress IPs.
     egress_ips: u32,
+}
+
+impl Links {
+    /// Where a pooled egress IP belongs.
+    fn place_of(&self, ip: IpAddr) -> Held {
+        let link = match ip {
+            IpAddr::V4(_) => self.egress_ips,
+            IpAddr::V6(_) => self.uplink.index,
+        };
+        Held { link, ip }
+    }
 }
 
 /// The kernel of the network namespace that it was made in.
@@ -31,6 +43,7 @@ pub struct Linux {
     handle: Handle,
     settings: Settings,
     node: IpAddr,
+    families: &'static [Family],
     /// `None` until the frame stands, or when it may not.
     links: Option<Links>,
     /// Whether the tables are to be made anew, whatever they look like: a transaction failed, or they may have lost
@@ -48,15 +61,22 @@ impl Linux {
             handle,
             settings,
             node,
+            families: sysctl::families(),
             links: None,
             is_suspect: false,
         })
     }
 
+    /// The families for which there is a frame: IPv6 where it is not switched off and the kernel knows again what was
+    /// put on a link.
+    pub fn families(&self) -> &'static [Family] {
+        self.families
+    }
+
     /// Finds out whether this kernel can be a node of Egret's, before anything is installed.
     pub async fn check(&self) -> Result<(), Error> {
         links::uplink(&self.handle, self.node).await?;
-        nft::check(&frame::probe(&self.settings)).await
+        nft::check(&frame::probe(self.families, &self.settings)).await
     }
 
     async fn make_frame(&mut self) -> Result<(Links, BTreeSet<Element>), Error> {
@@ -64,11 +84,12 @@ impl Linux {
         let tunnel = links::ensure_tunnel(&self.handle, &self.settings, self.node, &uplink).await?;
         self.is_suspect |= tunnel.is_new;
         let egress_ips = links::ensure_egress_ips(&self.handle).await?;
-        let mtu = super::settings::tunnel_mtu(uplink.mtu);
-        let elements = self
-            .ensure_tables(&frame::chains(&self.settings, mtu))
-            .await?;
-        routing::ensure(&self.handle, &self.settings, tunnel.index).await?;
+        let mtu = super::settings::tunnel_mtu(Family::of(self.node), uplink.mtu);
+        let chains = frame::chains(self.families, &self.settings, mtu);
+        let elements = self.ensure_tables(&chains).await?;
+        for family in self.families {
+            routing::ensure(&self.handle, &self.settings, tunnel.index, *family).await?;
+        }
         let links = Links {
             uplink,
             tunnel: tunnel.index,
@@ -80,7 +101,8 @@ impl Linux {
     /// Makes the tables stand and tells the elements in them. Tables that are not right are made anew in one
     /// transaction, with the elements that they had.
     async fn ensure_tables(&mut self, chains: &[frame::Chain]) -> Result<BTreeSet<Element>, Error> {
-        let listing = nft::list().await?.unwrap_or_default();
+        let listing = nft::list(self.families).await?;
+        let listing = listing.unwrap_or_else(|| nft::Listing::of(self.families));
         let elements = listing.elements(&self.settings);
         let is_frame = listing.is_frame(chains);
         let commands = if is_frame && !self.is_suspect {
@@ -88,7 +110,7 @@ impl Linux {
         } else {
             info!(elements = elements.len(), "making the nftables frame anew");
             let keep: Vec<_> = elements.iter().copied().map(Change::Add).collect();
-            frame::text(chains) + &nft::commands(&keep, &self.settings)
+            frame::text(self.families, chains) + &nft::commands(&keep, &self.settings)
         };
         if !commands.is_empty() {
             nft::run(&commands).await?;
@@ -100,14 +122,24 @@ impl Linux {
     async fn outside_tables(&self, links: &Links) -> Result<BTreeSet<Element>, Error> {
         let forwards = links::forwards(&self.handle, links.tunnel).await?;
         let forwards = forwards.into_iter();
-        let addresses = links::addresses(&self.handle).await?;
-        let held = addresses
-            .into_iter()
-            .filter(|(link, ip)| *link == links.egress_ips && ip.is_ipv4());
+        let held = self.held_in_place(links).await?;
         Ok(forwards
             .map(|(identity, node)| Element::Forward { identity, node })
-            .chain(held.map(|(_, ip)| Element::Address(ip)))
+            .chain(held.into_iter().map(Element::Address))
             .collect())
+    }
+
+    /// The pooled egress IPs where they belong. One on another link was left there when that was the uplink.
+    async fn held_in_place(&self, links: &Links) -> Result<Vec<IpAddr>, Error> {
+        let protocol = self.settings.route_protocol;
+        let held = addresses::held(&self.handle, links.egress_ips, protocol).await?;
+        let (right, wrong): (Vec<Held>, Vec<Held>) = held
+            .into_iter()
+            .partition(|held| *held == links.place_of(held.ip));
+        for held in wrong {
+            addresses::withdraw(&self.handle, held).await?;
+        }
+        Ok(right.into_iter().map(|held| held.ip).collect())
     }
 
     async fn forward(&self, tunnel: u32, forwards: &[(Mac, IpAddr)]) -> Result<(), Error> {
@@ -119,7 +151,7 @@ impl Linux {
 
     async fn try_commit(&mut self, links: &Links, commit: &Commit) -> Result<(), Error> {
         for ip in &commit.withdraw {
-            links::withdraw(&self.handle, links.egress_ips, *ip).await?;
+            addresses::withdraw(&self.handle, links.place_of(*ip)).await?;
         }
         self.forward(links.tunnel, &commit.forward).await?;
         self.transact(&commit.transaction).await?;
@@ -127,7 +159,8 @@ impl Linux {
             links::unforward(&self.handle, links.tunnel, *identity).await?;
         }
         for ip in &commit.assume {
-            links::assume(&self.handle, links.egress_ips, *ip).await?;
+            let protocol = self.settings.route_protocol;
+            addresses::assume(&self.handle, links.place_of(*ip), protocol).await?;
         }
         self.announce(links, &commit.announce).await
     }
@@ -150,7 +183,7 @@ impl Linux {
         if ips.is_empty() {
             return Ok(());
         }
-        let addresses = links::addresses(&self.handle).await?;
+        let addresses = addresses::addresses(&self.handle).await?;
         for (link, ips) in reached_at(ips, &addresses, links) {
             announce(&ips, link);
         }
@@ -183,7 +216,7 @@ impl Linux {
     }
 }
 
-/// The links on which these egress IPs are reached. That of pooled ones leads nowhere: the uplink answers for them.
+/// The links on which these egress IPs are reached. That of pooled IPv4 ones leads nowhere: the uplink answers for them.
 fn reached_at(
     ips: &[IpAddr],
     addresses: &[(u32, IpAddr)],
@@ -222,14 +255,25 @@ impl Kernel for Linux {
 
     async fn remove(&mut self) -> Result<(), Error> {
         self.links = None;
-        routing::remove(&self.handle, &self.settings).await?;
+        for held in addresses::held_ipv6(&self.handle, self.settings.route_protocol).await? {
+            addresses::withdraw(&self.handle, held).await?;
+        }
+        for family in self.families {
+            routing::remove(&self.handle, &self.settings, *family).await?;
+        }
         links::remove(&self.handle).await?;
         nft::run(&frame::remove()).await
     }
 
-    async fn verify(&mut self) -> Result<(), Error> {
-        let uplink = self.links.as_ref().map(|links| links.uplink.name.as_str());
-        sysctl::answers_arp(uplink.ok_or(Error::NoFrame)?).await
+    async fn verify(&mut self, families: &BTreeSet<Family>) -> Result<(), Error> {
+        let links = self.links.as_ref().ok_or(Error::NoFrame)?;
+        for family in families {
+            match family {
+                Family::V4 => sysctl::answers_arp(&links.uplink.name).await?,
+                Family::V6 => sysctl::forwards_ipv6().await?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -254,10 +298,17 @@ mod tests {
             egress_ips: 8,
         };
         let (pooled, fixed) = (ip("10.10.0.11"), ip("192.0.2.1"));
-        let addresses = [(2, ip("10.10.0.101")), (3, fixed), (8, pooled)];
+        let pooled_v6 = ip("fd10::11");
+        let addresses = [
+            (2, ip("10.10.0.101")),
+            (2, pooled_v6),
+            (3, fixed),
+            (8, pooled),
+        ];
+        let held = [pooled, pooled_v6, fixed, ip("10.10.0.12")];
         assert_eq!(
-            reached_at(&[pooled, fixed, ip("10.10.0.12")], &addresses, &links),
-            BTreeMap::from([(2, vec![pooled]), (3, vec![fixed])])
+            reached_at(&held, &addresses, &links),
+            BTreeMap::from([(2, vec![pooled_v6, pooled]), (3, vec![fixed])])
         );
     }
 }

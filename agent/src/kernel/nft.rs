@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use egret_domain::datapath::{Change, Element};
-use egret_domain::net::{Cidr, Mac};
+use egret_domain::net::{Cidr, Family, Mac};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -37,10 +37,10 @@ pub(super) async fn check(commands: &str) -> Result<(), Error> {
     }
 }
 
-/// The chains and elements that stand in Egret's tables; `None` if one of the tables is missing.
-pub(super) async fn list() -> Result<Option<Listing>, Error> {
-    let mut listing = Listing::default();
-    for family in [TableFamily::Ip, TableFamily::Netdev] {
+/// The chains and elements that stand in Egret's tables for these families; `None` if one of the tables is missing.
+pub(super) async fn list(families: &'static [Family]) -> Result<Option<Listing>, Error> {
+    let mut listing = Listing::of(families);
+    for family in TableFamily::of(families) {
         match nft(&["-j", "list", "table", family.as_str(), TABLE], "").await {
             Ok(json) => listing.read(family, &json)?,
             Err(Error::Nft(why)) if why.contains("No such file or directory") => return Ok(None),
@@ -125,38 +125,38 @@ pub(super) fn entries(
     element: &Element,
     settings: &Settings,
 ) -> Vec<(Place, String, Option<String>)> {
-    use TableFamily::{Ip, Netdev};
-    let entry = |place: Place, key: &dyn ToString| (place, key.to_string(), None);
-    let pair = |place: Place, key: &dyn ToString, value: &dyn ToString| {
-        (place, key.to_string(), Some(value.to_string()))
+    let table = TableFamily::from(element.family());
+    let entry = |name, key: &dyn ToString| ((table, name), key.to_string(), None);
+    let pair = |name, key: &dyn ToString, value: &dyn ToString| {
+        ((table, name), key.to_string(), Some(value.to_string()))
     };
+    let of_link =
+        |name, key: &dyn ToString, value| ((TableFamily::Netdev, name), key.to_string(), value);
     match element {
-        Element::Except(cidr) => vec![entry((Ip, "except"), cidr)],
-        Element::Peer(ip) => vec![entry((Ip, "peers"), ip)],
+        Element::Except(cidr) => vec![entry("except", cidr)],
+        Element::Peer(ip) => vec![entry("peers", ip)],
         Element::Remote { pod, identity } => {
-            let identity = identity.map(|identity| pair((Netdev, "identity"), pod, &identity));
-            [entry((Ip, "remote"), pod)]
-                .into_iter()
-                .chain(identity)
-                .collect()
+            let map = frame::identities(element.family());
+            let identity = identity.map(|identity| of_link(map, pod, Some(identity.to_string())));
+            [entry("remote", pod)].into_iter().chain(identity).collect()
         }
         Element::Local { pod, egress_ip } => vec![
-            entry((Ip, "here"), pod),
-            pair((Ip, "local"), pod, egress_ip),
-            pair((Ip, "local_zone"), pod, &settings.zone_of(*egress_ip)),
-            entry((Ip, "local_pair"), &concatenated(pod, egress_ip)),
+            entry("here", pod),
+            pair("local", pod, egress_ip),
+            pair("local_zone", pod, &settings.zone_of(*egress_ip)),
+            entry("local_pair", &concatenated(pod, egress_ip)),
         ],
         Element::Gateway {
             identity,
             egress_ip,
         } => vec![
-            pair((Ip, "gateway"), identity, egress_ip),
-            pair((Ip, "zone"), identity, &settings.zone_of(*egress_ip)),
-            entry((Ip, "pair"), &concatenated(identity, egress_ip)),
-            entry((Netdev, "held"), identity),
+            pair("gateway", identity, egress_ip),
+            pair("zone", identity, &settings.zone_of(*egress_ip)),
+            entry("pair", &concatenated(identity, egress_ip)),
+            of_link("held", identity, None),
         ],
-        Element::Guard(ip) => vec![entry((Ip, "guarded"), ip)],
-        Element::Elsewhere(ip) => vec![entry((Ip, "elsewhere"), ip)],
+        Element::Guard(ip) => vec![entry("guarded", ip)],
+        Element::Elsewhere(ip) => vec![entry("elsewhere", ip)],
         // Not in nftables.
         Element::Forward { .. } | Element::Address(_) => Vec::new(),
     }
@@ -170,8 +170,10 @@ fn concatenated(first: &dyn Display, second: &dyn Display) -> String {
 type Entry = (String, Option<String>);
 
 /// What stands in Egret's tables.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listing {
+    /// The families whose tables were read.
+    families: &'static [Family],
     /// The comments of the rules of each chain.
     rules: BTreeMap<(TableFamily, String), Vec<String>>,
     /// The entries of each set: key, and value in a map.
@@ -186,6 +188,16 @@ struct Listed {
 }
 
 impl Listing {
+    /// One without anything in it.
+    pub(super) fn of(families: &'static [Family]) -> Self {
+        Self {
+            families,
+            rules: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            has_strangers: false,
+        }
+    }
+
     fn read(&mut self, family: TableFamily, json: &[u8]) -> Result<(), Error> {
         let listed: Listed = serde_json::from_slice(json).map_err(Error::Listing)?;
         for object in &listed.nftables {
@@ -239,8 +251,8 @@ impl Listing {
                 ((chain.family, chain.name.to_owned()), rules)
             })
             .collect();
-        let sets: BTreeSet<_> = frame::SETS
-            .iter()
+        let sets: BTreeSet<_> = frame::sets(self.families)
+            .into_iter()
             .map(|set| (set.family, set.name.to_owned()))
             .collect();
         !self.has_strangers
@@ -250,27 +262,34 @@ impl Listing {
 
     /// The elements that stand whole. Halves of elements (somebody has removed the rest) are in [`Self::debris`].
     pub(super) fn elements(&self, settings: &Settings) -> BTreeSet<Element> {
-        use TableFamily::{Ip, Netdev};
-        let identities = self.pairs::<IpAddr, Mac>(Netdev, "identity");
-        let remotes = self.keys::<IpAddr>(Ip, "remote").into_iter();
-        let elsewhere = self.keys(Ip, "elsewhere").into_iter();
-        let local = self.pairs(Ip, "local").into_iter();
-        let gateway = self.pairs(Ip, "gateway").into_iter();
+        let families = self.families.iter();
+        families
+            .flat_map(|family| self.elements_of(*family))
+            .filter(|element| self.is_whole(element, settings))
+            .collect()
+    }
+
+    fn elements_of(&self, family: Family) -> Vec<Element> {
+        let table = TableFamily::from(family);
+        let identities = self.pairs::<IpAddr, Mac>(TableFamily::Netdev, frame::identities(family));
+        let remotes = self.keys::<IpAddr>(table, "remote").into_iter();
+        let elsewhere = self.keys(table, "elsewhere").into_iter();
+        let local = self.pairs(table, "local").into_iter();
+        let gateway = self.pairs(table, "gateway").into_iter();
         remotes
             .map(|pod| Element::Remote {
                 pod,
                 identity: identities.get(&pod).copied(),
             })
-            .chain(self.keys(Ip, "except").into_iter().map(Element::Except))
-            .chain(self.keys(Ip, "peers").into_iter().map(Element::Peer))
-            .chain(self.keys(Ip, "guarded").into_iter().map(Element::Guard))
+            .chain(self.keys(table, "except").into_iter().map(Element::Except))
+            .chain(self.keys(table, "peers").into_iter().map(Element::Peer))
+            .chain(self.keys(table, "guarded").into_iter().map(Element::Guard))
             .chain(elsewhere.map(Element::Elsewhere))
             .chain(local.map(|(pod, egress_ip)| Element::Local { pod, egress_ip }))
             .chain(gateway.map(|(identity, egress_ip)| Element::Gateway {
                 identity,
                 egress_ip,
             }))
-            .filter(|element| self.is_whole(element, settings))
             .collect()
     }
 
@@ -347,7 +366,9 @@ fn entry_of(entry: &Value) -> Option<Entry> {
 
 fn key_of(key: &Value) -> Option<String> {
     if let Some(text) = key.as_str() {
-        return Some(text.to_owned());
+        // IPv6 addresses have several spellings.
+        let address = text.parse::<IpAddr>().map(|address| address.to_string());
+        return Some(address.unwrap_or_else(|_| text.to_owned()));
     }
     if let Some(number) = key.as_u64() {
         return Some(number.to_string());

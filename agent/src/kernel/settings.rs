@@ -5,11 +5,12 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use egret_domain::net::Family;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Name of the tunnel's link.
 pub const TUNNEL: &str = "egret0";
-/// Name of the link that pooled egress IPs sit on.
+/// Name of the link that pooled IPv4 egress IPs sit on.
 pub const EGRESS_IPS: &str = "egret-ips";
 /// How many conntrack zones the flows on their gateway may have.
 pub const GATEWAY_ZONES: u16 = 0x4000;
@@ -28,7 +29,7 @@ pub struct Settings {
     /// Routing table of the tunnel.
     #[arg(long, default_value_t = 6089)]
     pub route_table: u32,
-    /// Protocol number that marks Egret's routes and rules.
+    /// Protocol number that marks Egret's routes, rules and IPv6 addresses.
     #[arg(long, default_value_t = 147)]
     pub route_protocol: u8,
     /// VXLAN network identifier.
@@ -87,15 +88,21 @@ impl Default for Settings {
     }
 }
 
-/// What is added to a packet in the tunnel over IPv4: Ethernet, IP, UDP and VXLAN headers.
-const OVERHEAD_BYTES: u32 = 50;
+/// What is added to a packet in the tunnel: Ethernet, IP, UDP and VXLAN headers.
+fn overhead_bytes(underlay: Family) -> u32 {
+    match underlay {
+        Family::V4 => 50,
+        Family::V6 => 70,
+    }
+}
+
 /// IPv6 vanishes from a link whose MTU is below this; on a smaller underlay the outer packets fragment.
 const LEAST_MTU_BYTES: u32 = 1280;
 
-/// MTU of the tunnel on an underlay of this MTU, in bytes.
-pub fn tunnel_mtu(underlay_bytes: u32) -> u32 {
+/// MTU of the tunnel on an underlay of this family and MTU, in bytes.
+pub fn tunnel_mtu(underlay: Family, underlay_bytes: u32) -> u32 {
     underlay_bytes
-        .saturating_sub(OVERHEAD_BYTES)
+        .saturating_sub(overhead_bytes(underlay))
         .max(LEAST_MTU_BYTES)
 }
 
@@ -128,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_tunnel_leaves_room_for_its_headers_but_is_never_too_small_for_ipv6() {
-        assert_eq!(tunnel_mtu(1500), 1450);
-        assert_eq!(tunnel_mtu(1300), 1280);
+        assert_eq!(tunnel_mtu(Family::V4, 1500), 1450);
+        assert_eq!(tunnel_mtu(Family::V6, 1500), 1430);
+        assert_eq!(tunnel_mtu(Family::V4, 1300), 1280);
     }
 }

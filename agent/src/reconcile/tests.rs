@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use egret_domain::datapath::{Element, identity};
 use egret_domain::egress::{self, Mode, WhenUnavailable};
 use egret_domain::name::{NodeName, PodName};
+use egret_domain::net::Family;
 use egret_domain::node::{ClusterNode, EgressFact, Pod};
 use egret_domain::ownership::Report;
 use egret_domain::placement;
@@ -117,7 +118,7 @@ impl World {
         let pulse = liveness.pulse("reconciler");
         let readiness = Readiness::default();
         let ready = readiness.wait_for("datapath");
-        let index = Index::new("a".into(), crate::kernel::FAMILIES, Vec::new());
+        let index = Index::new("a".into(), &[Family::V4], Vec::new());
         let reconciler = Reconciler::new(index, kernel.clone(), outlets, ready, pulse);
         let task = tokio::spawn(reconciler.run(received, alive));
         Self {

@@ -8,6 +8,7 @@
     reason = "a failure here is a failed test"
 )]
 
+mod families;
 mod flows;
 mod namespace;
 mod network;
@@ -20,6 +21,7 @@ use egret_agent::kernel::Kernel;
 use egret_agent::kernel::linux::Linux;
 use egret_agent::kernel::settings::Settings;
 use egret_domain::datapath::{Change, Commit, Element, diff, identity};
+use egret_domain::net::Family;
 use egret_runtime::describe;
 use namespace::{inside, inside_without_net_admin, ip, output, run};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -197,17 +199,17 @@ fn a_setting_that_keeps_the_node_from_answering_for_pooled_ips_is_told_with_its_
         async {
             let mut kernel = kernel();
             make(&mut kernel, &some_elements()).await;
-            kernel.verify().await.unwrap();
+            kernel.verify(&[Family::V4].into()).await.unwrap();
             for (link, value) in [("all", 1), ("eth0", 2)] {
                 let path = format!("/proc/sys/net/ipv4/conf/{link}/arp_ignore");
                 run(&format!("echo {value} > {path}"));
-                let error = kernel.verify().await.unwrap_err();
+                let error = kernel.verify(&[Family::V4].into()).await.unwrap_err();
                 assert_eq!(error.check(), "arp");
                 let advice = describe(&error);
                 assert!(advice.contains(&format!("{path} is {value}")), "{advice}");
                 run(&format!("echo 0 > {path}"));
             }
-            kernel.verify().await.unwrap();
+            kernel.verify(&[Family::V4].into()).await.unwrap();
         },
     );
 }

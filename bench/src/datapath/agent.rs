@@ -5,9 +5,9 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use egret_agent::kernel::Kernel;
 use egret_agent::kernel::linux::Linux;
 use egret_agent::kernel::settings::Settings;
-use egret_agent::kernel::{FAMILIES, Kernel};
 use egret_domain::datapath::Commit;
 use egret_domain::node::{Fact, Index};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
@@ -67,7 +67,7 @@ impl Agent {
         })?;
         let mut agent = Self {
             netns: netns.clone(),
-            index: Index::new(name.into(), FAMILIES, Vec::new()),
+            index: Index::new(name.into(), kernel.families(), Vec::new()),
             kernel,
             runtime,
         };

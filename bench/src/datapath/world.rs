@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 
 use egret_domain::egress::{Egress, Mode, WhenUnavailable};
 use egret_domain::name::{NodeName, PodName};
-use egret_domain::net::Cidr;
-use egret_domain::node::{ClusterNode, EgressFact, Fact, Pod};
+use egret_domain::net::{Cidr, Family};
+use egret_domain::node::{ClusterNode, EgressFact, Fact, Pod, Pool};
 use egret_domain::ownership::Holding;
 use egret_domain::placement;
 use egret_domain::selector::{AppliedTo, Labels, Requirement, Selector};
@@ -78,7 +78,13 @@ impl World {
         vec![
             node(SOURCE, self.source(), 100 + self.number),
             node(GATEWAY, self.gateway(), 200 + self.number),
-            Fact::Pool("pool".into(), Selector::default()),
+            Fact::Pool(
+                "pool".into(),
+                Pool {
+                    nodes: Selector::default(),
+                    families: [Family::V4].into(),
+                },
+            ),
             Fact::Namespace("default".into(), Labels::new()),
             Fact::Alive {
                 nodes: [SOURCE, GATEWAY].map(NodeName::from).into(),

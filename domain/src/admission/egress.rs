@@ -57,7 +57,16 @@ impl Index {
             return;
         };
         let alike = self.alike.get(&key).into_iter().flatten();
-        let mut others = alike.filter(|place| *place.egress() != egress.name);
+        let family = self.family_of(egress);
+        let mut others = alike.filter(|place| {
+            let other = self.egresses.get(place.egress());
+            let other_family = other.and_then(|other| self.family_of(other));
+            // A Pod of both families may have an Egress for each.
+            let is_apart = family
+                .zip(other_family)
+                .is_some_and(|(one, other)| one != other);
+            *place.egress() != egress.name && !is_apart
+        });
         if let Some(other) = others.next() {
             let used = other.min(&mine).egress();
             let other = other.egress();
@@ -143,10 +152,14 @@ impl Index {
 
     /// The family of all of the pool's addresses, if no node could hold any of them.
     fn only_family_without_nodes(&self, pool: &Legible) -> Option<Family> {
-        let ranges = pool.spec.ranges.iter();
-        let mut families = ranges.map(|range| range.bounds().family());
-        let family = families.next()?;
-        (families.all(|other| other == family) && self.nodes.lack(family)).then_some(family)
+        only_family(pool).filter(|family| self.nodes.lack(*family))
+    }
+
+    /// The family of an Egress's address, or of the one that it will get, where that is certain.
+    fn family_of(&self, egress: &EgressDraft) -> Option<Family> {
+        let pool = || self.pools.legible(egress.pool.as_ref()?);
+        let address = egress.ip.map(Family::of);
+        address.or_else(|| only_family(pool()?))
     }
 
     /// What to say to one that wants any address of a pool which has too few.
@@ -314,4 +327,12 @@ fn advice(pool: &Allocator) -> String {
         "write a free one ({}), or leave the field out to get one",
         listed(&free, SHOWN)
     )
+}
+
+/// The family of all of the pool's addresses, if it is one.
+fn only_family(pool: &Legible) -> Option<Family> {
+    let ranges = pool.spec.ranges.iter();
+    let mut families = ranges.map(|range| range.bounds().family());
+    let family = families.next()?;
+    families.all(|other| other == family).then_some(family)
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::placing::Ranked;
 use super::{Control, take};
 use crate::name::{EgressName, NodeName};
-use crate::placement::{Node, eligible};
+use crate::placement::Node;
 
 /// Moves that are under way at once: each interrupts connections.
 pub(super) const MOVES: usize = 10;
@@ -109,8 +109,7 @@ impl Control {
             let holder = ranked.entry.fact.status.node.as_ref();
             let to = ranked.entry.place.as_ref();
             let to = to.and_then(|to| self.nodes.get(to));
-            holder.is_none_or(|holder| holder == from)
-                && to.is_some_and(|to| eligible(ranked.selector, to))
+            holder.is_none_or(|holder| holder == from) && to.is_some_and(|to| ranked.may_be_on(to))
         });
         if !goes_on {
             self.end_move(name);
@@ -230,7 +229,7 @@ impl Control {
         let is_held = ranked.entry.fact.status.node.as_ref() == Some(place);
         let (from, to) = (self.nodes.get(place)?, self.nodes.get(to)?);
         let is_there = self.gone(&to.name).is_none();
-        let may_take = is_there && self.has_room(to) && eligible(ranked.selector, to);
+        let may_take = is_there && self.has_room(to) && ranked.may_be_on(to);
         let is_wanted = is_held
             && may_take
             && self.places.moves.left_by(name).is_none()

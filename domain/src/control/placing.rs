@@ -189,7 +189,7 @@ impl Control {
 
     /// The first node in an Egress's own order that has room and is there, but for its place.
     pub(super) fn nearest(&self, ranked: &Ranked<'_>) -> Option<NodeName> {
-        let others = self.with_room(ranked.selector).filter(|node| {
+        let others = self.with_room(ranked).filter(|node| {
             ranked.entry.place.as_ref() != Some(&node.name) && self.gone(&node.name).is_none()
         });
         let scores = others.map(|node| (ranked.score(node), node));
@@ -208,7 +208,7 @@ impl Control {
         let ranked = self.ranked(name);
         ranked.is_some_and(|ranked| {
             let node = self.nodes.get(node);
-            node.is_some_and(|node| self.has_room(node) && eligible(ranked.selector, node))
+            node.is_some_and(|node| self.has_room(node) && ranked.may_be_on(node))
         })
     }
 
@@ -216,9 +216,9 @@ impl Control {
         self.places.on.count(&node.name) < node.max_egress_ips
     }
 
-    fn with_room(&self, selector: &Selector) -> impl Iterator<Item = &Node> {
+    fn with_room(&self, ranked: &Ranked<'_>) -> impl Iterator<Item = &Node> {
         let nodes = self.nodes.values();
-        nodes.filter(move |node| self.has_room(node) && eligible(selector, node))
+        nodes.filter(move |node| self.has_room(node) && ranked.may_be_on(node))
     }
 
     /// The nodes that have become full since this was asked last, and those that have room now and could not be listed.
@@ -279,6 +279,9 @@ impl Control {
     }
 
     fn may_enter(&self, ranked: &Ranked<'_>, node: &Node) -> bool {
+        if !ranked.may_be_on(node) {
+            return false;
+        }
         let listed = &ranked.entry.candidates;
         let nodes: Vec<_> = listed
             .iter()
@@ -319,11 +322,7 @@ impl Control {
     }
 
     fn candidates_of(&self, ranked: &Ranked<'_>) -> Vec<NodeName> {
-        let Ranked {
-            entry,
-            grant,
-            selector,
-        } = ranked;
+        let Ranked { entry, grant, .. } = ranked;
         let Some(place) = entry.place.as_ref().and_then(|place| self.nodes.get(place)) else {
             return Vec::new();
         };
@@ -331,7 +330,7 @@ impl Control {
         let holder = entry.fact.status.node.as_ref();
         let left = self.places.moves.left_by(&entry.fact.name);
         let left = left.filter(|left| holder == Some(*left));
-        let others = self.with_room(selector);
+        let others = self.with_room(ranked);
         let others = others.filter(|node| left != Some(&node.name));
         let nodes = placement::candidates(&grant.pool, grant.ip, Some(place), others);
         nodes.iter().map(|node| node.name.clone()).collect()
@@ -365,7 +364,7 @@ impl Control {
         let holder = ranked.entry.fact.status.node.as_ref()?;
         self.nodes
             .get(holder)
-            .filter(|node| eligible(ranked.selector, node))?;
+            .filter(|node| ranked.may_be_on(node))?;
         Some(holder)
     }
 }
@@ -374,10 +373,15 @@ impl Control {
 pub(super) struct Ranked<'a> {
     pub(super) entry: &'a Entry,
     grant: &'a Grant,
-    pub(super) selector: &'a Selector,
+    selector: &'a Selector,
 }
 
 impl Ranked<'_> {
+    /// Whether the node may hold the address, has it room or not.
+    pub(super) fn may_be_on(&self, node: &Node) -> bool {
+        eligible(self.selector, node) && node.can_hold(self.grant.ip)
+    }
+
     pub(super) fn score<'n>(&self, node: &'n Node) -> Score<'n> {
         Score::of(&self.grant.pool, self.grant.ip, node)
     }

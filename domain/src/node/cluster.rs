@@ -11,6 +11,18 @@ use crate::net::{Cidr, Family};
 use crate::placement;
 use crate::selector::Selector;
 
+/// What no router passes on: link-local and multicast addresses.
+fn never_outside() -> impl Iterator<Item = Cidr> {
+    let networks: [(IpAddr, u8); 4] = [
+        ([169, 254, 0, 0].into(), 16),
+        ([224, 0, 0, 0].into(), 4),
+        ([0xfe80, 0, 0, 0, 0, 0, 0, 0].into(), 10),
+        ([0xff00, 0, 0, 0, 0, 0, 0, 0].into(), 8),
+    ];
+    let networks = networks.into_iter();
+    networks.filter_map(|(network, prefix)| Cidr::new(network, prefix))
+}
+
 /// A node as an agent sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterNode {
@@ -64,28 +76,35 @@ impl Cluster {
             .count()
     }
 
-    /// The address at which a node's tunnel ends.
-    pub(super) fn address_of(&self, name: &NodeName, family: Family) -> Option<IpAddr> {
-        let addresses = &self.nodes.get(name)?.addresses;
-        addresses
-            .iter()
-            .copied()
-            .find(|ip| Family::of(*ip) == family)
+    /// The families of a node's addresses.
+    pub(super) fn families_of(&self, name: &NodeName) -> BTreeSet<Family> {
+        let addresses = self.nodes.get(name).map(|node| &node.addresses);
+        let addresses = addresses.into_iter().flatten();
+        addresses.map(|ip| Family::of(*ip)).collect()
     }
 
-    /// Primary addresses of all nodes that can run an agent, but for `me`.
+    /// The address at which a node's tunnel ends and its agent gossips: of the family of the first of this node's.
+    pub(super) fn address_of(&self, name: &NodeName, me: &NodeName) -> Option<IpAddr> {
+        let own = self.nodes.get(me).and_then(|node| node.addresses.first());
+        let addresses = &self.nodes.get(name)?.addresses;
+        let is_reached = |ip: &&IpAddr| own.is_none_or(|own| Family::of(*own) == Family::of(**ip));
+        addresses.iter().find(is_reached).copied()
+    }
+
+    /// The addresses of all nodes that can run an agent, but for `me`, as they are reached from there.
     pub(super) fn addresses(&self, me: &NodeName) -> BTreeMap<NodeName, IpAddr> {
         self.nodes
             .iter()
             .filter(|(name, node)| *name != me && node.placement.is_linux)
-            .filter_map(|(name, node)| Some((name.clone(), *node.addresses.first()?)))
+            .filter_map(|(name, _)| Some((name.clone(), self.address_of(name, me)?)))
             .collect()
     }
 
     /// All nodes that this selector allows, in the order of ranking.
     pub(super) fn ranked(&self, pool: &PoolName, nodes: &Selector, ip: IpAddr) -> Vec<NodeName> {
         let eligible = self.nodes.values().map(|node| &node.placement);
-        let eligible = eligible.filter(|node| placement::eligible(nodes, node));
+        let eligible =
+            eligible.filter(|node| placement::eligible(nodes, node) && node.can_hold(ip));
         placement::rank(pool, ip, eligible)
     }
 
@@ -105,6 +124,7 @@ impl Cluster {
             )
             .chain(self.service_cidrs.iter().copied())
             .chain(self.except.iter().copied())
+            .chain(never_outside())
             .collect();
         let except = outermost(&inside).into_iter().map(Element::Except);
         except.chain(addresses().map(Element::Peer)).collect()

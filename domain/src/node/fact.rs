@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use super::{ClusterNode, Pod};
 use crate::egress::{Egress, Mode, WhenUnavailable};
 use crate::name::{EgressName, NamespaceName, NodeName, PodName, PoolName};
-use crate::net::Cidr;
+use crate::net::{Cidr, Family};
 use crate::ownership::Holding;
+use crate::pool::PoolSpec;
 use crate::selector::{AppliedTo, Labels, Selector};
 
 /// An Egress and what its status says.
@@ -71,6 +72,25 @@ impl UnusableEgress {
     }
 }
 
+/// A pool as an agent sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The nodes that may hold its addresses.
+    pub nodes: Selector,
+    /// The families of its addresses.
+    pub families: BTreeSet<Family>,
+}
+
+impl From<&PoolSpec> for Pool {
+    fn from(spec: &PoolSpec) -> Self {
+        let ranges = spec.ranges.iter();
+        Self {
+            nodes: spec.nodes.clone(),
+            families: ranges.map(|range| range.bounds().family()).collect(),
+        }
+    }
+}
+
 /// Something that is so, or is no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
@@ -80,8 +100,8 @@ pub enum Fact {
     EgressUnusable(Box<UnusableEgress>),
     /// An Egress is gone.
     EgressGone(EgressName),
-    /// A pool was made or its node selector changed.
-    Pool(PoolName, Selector),
+    /// A pool was made or changed.
+    Pool(PoolName, Pool),
     /// A pool is gone.
     PoolGone(PoolName),
     /// A Pod of this node was made or changed.

@@ -136,15 +136,9 @@ impl Selection {
             .collect()
     }
 
-    /// The Egresses that select a Pod which uses another one.
-    pub(super) fn overlapped(&self) -> BTreeSet<EgressName> {
-        let losers = self
-            .choices
-            .values()
-            .flat_map(|choices| choices.iter().skip(1));
-        losers
-            .map(|precedence| precedence.egress().clone())
-            .collect()
+    /// All Pods' addresses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_address.keys().copied()
     }
 
     /// The Pod that has this address now: an address may be given to a new Pod before the old one is seen to be gone.

@@ -10,7 +10,7 @@ use crate::egress::{Egress, WhenUnavailable};
 use crate::name::PodName;
 use crate::ownership::Holding;
 use crate::placement;
-use crate::selector::{AppliedTo, Labels, Requirement};
+use crate::selector::{AppliedTo, Labels, Requirement, Selector};
 
 const NODES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -696,7 +696,68 @@ fn networks_that_lie_in_others_are_left_out_of_the_excepted_destinations() {
             _ => None,
         })
         .collect();
-    assert_eq!(except, ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"]);
+    let linked = ["169.254.0.0/16", "224.0.0.0/4"];
+    let inside = ["10.10.0.2/32", "10.96.0.0/12", "10.244.0.0/16"];
+    assert_eq!(except, [&inside[..], &linked[..]].concat());
+}
+
+/// A node of both families, whose first address is of IPv6.
+fn dual_node(name: &str, last_byte: u8) -> Fact {
+    let Fact::Node(mut node) = node_fact(name, last_byte) else {
+        unreachable!()
+    };
+    node.addresses
+        .insert(0, format!("fd10::{last_byte}").parse().unwrap());
+    node.placement.families = [Family::V4, Family::V6].into();
+    Fact::Node(node)
+}
+
+fn dual_world() -> World {
+    let both = &[Family::V4, Family::V6];
+    let mut world = World(Index::new("a".into(), both, Vec::new()));
+    for (name, last_byte) in [("a", 1), ("b", 2), ("c", 3)] {
+        world.apply(dual_node(name, last_byte));
+    }
+    world.apply(Fact::Namespace("prod".into(), Labels::new()));
+    world.apply(alive("a b c"));
+    world.0.complete();
+    world
+}
+
+#[test]
+fn a_tunnel_ends_at_a_nodes_address_of_the_family_of_the_first_whatever_is_in_it() {
+    let mut world = dual_world();
+    for (name, ip) in [("four", "10.10.0.50"), ("six", "fd10::50")] {
+        world.apply(egress(name, ip).candidates("b").fact());
+        let identity = identity(ip.parse().unwrap());
+        world.0.take_changes();
+        assert!(world.0.planned().contains(&Element::Forward {
+            identity,
+            node: "fd10::2".parse().unwrap(),
+        }));
+    }
+    assert_eq!(
+        world.0.peers()[&"b".into()],
+        "fd10::2".parse::<IpAddr>().unwrap()
+    );
+}
+
+#[test]
+fn what_no_router_passes_on_never_counts_as_outside() {
+    let mut world = dual_world();
+    world.0.take_changes();
+    for network in ["fe80::/10", "ff00::/8", "169.254.0.0/16", "224.0.0.0/4"] {
+        let except = Element::Except(network.parse().unwrap());
+        assert!(world.0.planned().contains(&except), "{network}");
+    }
+}
+
+#[test]
+fn ipv6_is_expected_of_a_node_once_there_is_an_egress_ip_of_it() {
+    let mut world = dual_world();
+    assert_eq!(world.0.expected_families(), [Family::V4].into());
+    world.apply(egress("six", "fd10::50").candidates("b").fact());
+    assert_eq!(world.0.expected_families(), [Family::V4, Family::V6].into());
 }
 
 #[test]
@@ -838,4 +899,96 @@ proptest! {
             }
         }
     }
+}
+
+fn waiting(name: &str) -> EgressFact {
+    let mut waiting = egress(name, "10.10.0.11");
+    waiting.egress.mode = Mode::Pooled {
+        pool: "pool".into(),
+        ip: None,
+    };
+    waiting.is_allocated = false;
+    waiting
+}
+
+fn pool_of(families: &[Family]) -> Fact {
+    let pool = Pool {
+        nodes: Selector::default(),
+        families: families.iter().copied().collect(),
+    };
+    Fact::Pool("pool".into(), pool)
+}
+
+/// The Pod addresses whose packets are dropped for want of an egress IP.
+fn dropped(world: &mut World) -> Vec<String> {
+    world.0.take_changes();
+    let planned = world.0.planned().into_iter();
+    planned
+        .filter_map(|element| match element {
+            Element::Remote {
+                pod,
+                identity: None,
+            } => Some(pod.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_egress_that_waits_for_an_address_stops_only_packets_of_the_families_that_it_could_get() {
+    let mut world = dual_world();
+    world.apply(pod("prod/four", "10.244.1.10", "app=web"));
+    world.apply(pod("prod/six", "fd24::10", "app=web"));
+    world.apply(waiting("web").fact());
+    let both = ["10.244.1.10", "fd24::10"];
+    assert_eq!(dropped(&mut world), both);
+    world.apply(pool_of(&[Family::V4]));
+    assert_eq!(dropped(&mut world), ["10.244.1.10"]);
+    world.apply(pool_of(&[Family::V6]));
+    assert_eq!(dropped(&mut world), ["fd24::10"]);
+    world.apply(pool_of(&[Family::V4, Family::V6]));
+    assert_eq!(dropped(&mut world), both);
+}
+
+#[test]
+fn egresses_of_different_families_do_not_overlap_and_each_serves_its_own() {
+    let mut world = dual_world();
+    let Fact::Pod(mut both) = pod("prod/web", "10.244.1.10", "app=web") else {
+        unreachable!()
+    };
+    both.addresses.push(ip("fd24::10"));
+    world.apply(Fact::Pod(both));
+    world.apply(egress("four", "10.10.0.11").fact());
+    world.apply(egress("six", "fd10::11").fact());
+    assert_eq!(world.0.overlapped(), BTreeSet::new());
+    world.0.take_changes();
+    for (pod, egress_ip) in [("10.244.1.10", "10.10.0.11"), ("fd24::10", "fd10::11")] {
+        let remote = Element::Remote {
+            pod: ip(pod),
+            identity: Some(identity(ip(egress_ip))),
+        };
+        assert!(world.0.planned().contains(&remote), "{pod}");
+    }
+    world.apply(egress("six-too", "fd10::12").fact());
+    assert_eq!(world.0.overlapped(), BTreeSet::from(["six-too".into()]));
+}
+
+#[test]
+fn a_node_without_an_address_of_the_family_is_not_ranked_for_an_egress_ip() {
+    let mut world = dual_world();
+    world.apply(pool_of(&[Family::V6]));
+    world.apply(egress("six", "fd10::11").candidates("gone").fact());
+    let holder = |world: &World| world.0.egresses[&"six".into()].holder.clone();
+    let first = holder(&world).unwrap();
+    let Fact::Node(mut node) = dual_node(first.as_str(), 9) else {
+        unreachable!()
+    };
+    node.placement.families = [Family::V4].into();
+    world.apply(Fact::Node(node));
+    let mut lost = egress("six-too", "fd10::11").candidates("gone");
+    lost.egress.created = 1;
+    world.apply(Fact::EgressGone("six".into()));
+    world.apply(lost.fact());
+    let next = world.0.egresses[&"six-too".into()].holder.clone();
+    assert!(next.is_some_and(|next| next != first));
 }

@@ -107,6 +107,13 @@ impl Lab {
             .context("an Egress in force has a node")
     }
 
+    /// A node's addresses, the primary one first.
+    pub fn addresses_of(&self, node: &str) -> Result<Vec<String>> {
+        let path = "jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}";
+        let addresses = self.kubectl(&["get", "node", node, "-o", path])?;
+        Ok(addresses.split_whitespace().map(str::to_owned).collect())
+    }
+
     /// A node's address.
     pub fn address_of(&self, node: &str) -> Result<IpAddr> {
         let path = "jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}";

@@ -63,6 +63,18 @@ impl Lab {
         Ok(self.ask(&["curl", pod])?.trim().to_owned())
     }
 
+    /// The same over IPv6, in a lab of both families.
+    pub fn source_over_ipv6_of(&self, pod: &str) -> Result<String> {
+        Ok(self.ask(&["curl", "-6", pod])?.trim().to_owned())
+    }
+
+    /// Waits until a Pod's requests over IPv6 arrive from this address, in a lab of both families.
+    pub fn wait_for_source_over_ipv6(&self, pod: &str, source: &str) -> Result<()> {
+        let what = format!("{pod} leaves as {source} over IPv6");
+        let look = || self.source_over_ipv6_of(pod);
+        wait_until(&what, look, |seen| seen == source).map(drop)
+    }
+
     /// Waits until a Pod's requests arrive from this address.
     pub fn wait_for_source(&self, pod: &str, source: &str) -> Result<()> {
         let what = format!("{pod} leaves as {source}");
@@ -76,16 +88,21 @@ impl Lab {
 
     /// Begins to send a hundred requests per second from a Pod to the external host.
     pub fn stream(&self, pod: &str, seconds: u32) -> Result<Stream> {
-        let args = [
-            "stream",
-            pod,
-            "--rate",
-            "100",
-            "--seconds",
-            &seconds.to_string(),
-        ];
+        self.stream_with(&[], pod, seconds)
+    }
+
+    /// The same over IPv6, in a lab of both families.
+    pub fn stream_over_ipv6(&self, pod: &str, seconds: u32) -> Result<Stream> {
+        self.stream_with(&["-6"], pod, seconds)
+    }
+
+    fn stream_with(&self, options: &[&str], pod: &str, seconds: u32) -> Result<Stream> {
+        let seconds = seconds.to_string();
+        let args = ["stream", pod, "--rate", "100", "--seconds", &seconds];
         // It ends by itself.
-        Ok(Stream::new(start(self.command(&args))?))
+        Ok(Stream::new(start(
+            self.command(&[&args[..], options].concat()),
+        )?))
     }
 
     /// Every source address from which a packet has reached the external host, with the number of packets.

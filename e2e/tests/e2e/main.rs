@@ -18,6 +18,8 @@ mod configuration;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod families;
+#[cfg(test)]
 mod leadership;
 #[cfg(test)]
 mod least_privilege;

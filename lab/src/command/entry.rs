@@ -11,14 +11,16 @@ use anyhow::{Context, Result, bail};
 use egret_lab::control::Control;
 use egret_lab::control_plane;
 use egret_lab::credentials::ADMIN;
+use egret_lab::family;
 use egret_lab::home::Home;
 use egret_lab::isolation::exit_code;
 use egret_lab::namespace::{Depth, enter};
 use egret_lab::offers::Offers;
 use egret_lab::request::{self, Family};
 use egret_lab::stream::Stream;
-use egret_lab::topology::{PodKey, Target};
+use egret_lab::topology::{PodKey, Target, ext_url};
 use egret_lab::underlay::SEEN_TABLE;
+use http::Uri;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -111,14 +113,12 @@ fn pass(child: &Child, signal: Signal) {
 
 /// Requests a URL from a Pod.
 pub(crate) fn curl(home: &Home, curl: &arguments::Curl) -> Result<i32> {
-    if curl.six {
-        bail!("this lab has no IPv6: leave -6 out");
-    }
-    let url = curl
-        .url
-        .parse()
-        .with_context(|| format!("{:?} is not a URL", curl.url))?;
-    let family = if curl.four { Family::V4 } else { Family::Any };
+    let (family, wanted) = match (curl.four, curl.six) {
+        (true, _) => (Family::V4, Some(family::Family::V4)),
+        (_, true) => (Family::V6, Some(family::Family::V6)),
+        _ => (Family::Any, None),
+    };
+    let url = url(home, curl.url.as_deref(), wanted)?;
     let lab = go_in(home, &Target::Pod(curl.pod.clone()), Depth::Network)?;
     let body = do_while_up(lab, request::get(&url, family, CURL_LIMIT))?;
     let body = body.with_context(|| format!("{} got nothing from {url}", curl.pod))?;
@@ -126,12 +126,21 @@ pub(crate) fn curl(home: &Home, curl: &arguments::Curl) -> Result<i32> {
     Ok(0)
 }
 
+/// What to request: the external host, unless a URL was given.
+fn url(home: &Home, given: Option<&str>, wanted: Option<family::Family>) -> Result<Uri> {
+    let families = home.read_spec()?.families;
+    let family = wanted.unwrap_or(families.first());
+    if !families.has(family) {
+        bail!("this lab has no addresses of that family: `hack/lab up --family dual` has both");
+    }
+    let url = given.map_or_else(|| ext_url(family), str::to_owned);
+    url.parse().with_context(|| format!("{url:?} is not a URL"))
+}
+
 /// Sends a stream of requests from a Pod.
 pub(crate) fn stream(home: &Home, stream: &arguments::Stream) -> Result<i32> {
-    let url = stream
-        .url
-        .parse()
-        .with_context(|| format!("{:?} is not a URL", stream.url))?;
+    let wanted = stream.six.then_some(family::Family::V6);
+    let url = url(home, stream.url.as_deref(), wanted)?;
     let length = Duration::from_secs(stream.seconds.into());
     let pod: PodKey = stream.pod.clone();
     let lab = go_in(home, &Target::Pod(pod), Depth::Network)?;
@@ -166,16 +175,21 @@ pub(crate) fn offer(home: &Home, offer: &arguments::Offer) -> Result<i32> {
 /// Prints or forgets the source addresses that the external host has seen.
 pub(crate) fn seen(home: &Home, reset: bool) -> Result<i32> {
     go_in(home, &Target::Ext, Depth::All)?;
-    let set = ["set", "ip", SEEN_TABLE, "seen"];
-    if reset {
-        let status = output(&[&["flush"], &set[..]].concat())?.0;
-        return Ok(exit_code(status));
+    for header in ["ip", "ip6"] {
+        let set = ["set", header, SEEN_TABLE, "seen"];
+        let command: &[&str] = if reset { &["flush"] } else { &["-j", "list"] };
+        let (status, text) = output(&[command, &set[..]].concat())?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+        if reset {
+            continue;
+        }
+        for (address, packets) in sources(&serde_json::from_slice(&text)?) {
+            println!("{address} {packets}");
+        }
     }
-    let (status, text) = output(&[&["-j", "list"], &set[..]].concat())?;
-    for (address, packets) in sources(&serde_json::from_slice(&text)?) {
-        println!("{address} {packets}");
-    }
-    Ok(exit_code(status))
+    Ok(0)
 }
 
 fn output(args: &[&str]) -> Result<(ExitStatus, Vec<u8>)> {

@@ -29,7 +29,7 @@ fn table(status: &Status) -> String {
         format!(
             "{:<22} {:<14} {power:<6} {}\n",
             node.name.to_string(),
-            node.address,
+            node.addresses.to_string(),
             node.pods
         )
     });

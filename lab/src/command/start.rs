@@ -15,7 +15,7 @@ use egret_lab::kubelet::container::IMAGES;
 use egret_lab::spec::{Egret, LabName, LabSpec};
 use egret_lab::supervisor::Progress;
 
-use crate::arguments::{Cni, Family, Up};
+use crate::arguments::{Cni, Up};
 
 const CONTROL_PLANE: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 const VERSION_FOLDER: &str = "egret/kube-v1.37.0";
@@ -42,7 +42,6 @@ pub(crate) fn up(lab: &LabName, home: &Home, up: &Up) -> Result<i32> {
 }
 
 fn refuse_unsupported(up: &Up) -> Result<()> {
-    refuse_other("family", up.family, Family::Ipv4)?;
     refuse_other("cni", up.cni, Cni::Routed)?;
     if let Some(kind) = up.kube_proxy {
         bail!(
@@ -78,6 +77,7 @@ fn spec(lab: &LabName, up: &Up) -> Result<LabSpec> {
     Ok(LabSpec {
         name: lab.clone(),
         nodes: up.nodes,
+        families: up.family,
         masquerade: up.masquerade,
         mtu: up.mtu,
         kubectl,

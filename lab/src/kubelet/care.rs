@@ -2,7 +2,6 @@
 //!
 //! Owns what a probe's verdict does to the process. Whoever drops it ends the process.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::probe::{Probe, Probes, Tally};
 use super::report::View;
+use crate::family::Addresses;
 use crate::netns::Netns;
 use crate::process::{Order, Process, State};
 
@@ -39,7 +39,7 @@ pub(super) struct Place {
     /// The node's network.
     pub(super) node: Netns,
     /// The Pod's address.
-    pub(super) address: Ipv4Addr,
+    pub(super) addresses: Addresses,
 }
 
 impl Care {
@@ -143,7 +143,9 @@ impl Carer {
         tokio::time::sleep(probe.delay).await;
         let mut tally = Tally::default();
         loop {
-            let is_good = probe.ask(&self.place.node, self.place.address).await;
+            let is_good = probe
+                .ask(&self.place.node, self.place.addresses.first)
+                .await;
             let (next, verdict) = tally.after(probe, is_good);
             tally = next;
             match verdict {
@@ -162,7 +164,9 @@ impl Carer {
         tokio::time::sleep(probe.delay).await;
         let mut tally = Tally::default();
         loop {
-            let is_good = probe.ask(&self.place.node, self.place.address).await;
+            let is_good = probe
+                .ask(&self.place.node, self.place.addresses.first)
+                .await;
             let (next, verdict) = tally.after(probe, is_good);
             tally = next;
             let was_ready = self.publish.borrow().is_ready;
@@ -188,7 +192,9 @@ impl Carer {
                 tally = Tally::default();
                 continue;
             }
-            let is_good = probe.ask(&self.place.node, self.place.address).await;
+            let is_good = probe
+                .ask(&self.place.node, self.place.addresses.first)
+                .await;
             let (next, verdict) = tally.after(probe, is_good);
             tally = next;
             if verdict == Some(false) {

@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, EnvVarSource};
 
 use super::field::{Fields, UnknownField};
 use crate::containment::RUN;
+use crate::family::Families;
+use crate::topology::api_address;
 
 #[cfg(test)]
 mod tests;
@@ -17,10 +19,13 @@ mod tests;
 pub const IMAGES: [&str; 3] = ["egret-operator", "egret-webhook", "egret-agent"];
 
 /// Where the API server is for Pods: the lab has no Services without a kube-proxy.
-const API: [(&str, &str); 2] = [
-    ("KUBERNETES_SERVICE_HOST", "10.10.0.1"),
-    ("KUBERNETES_SERVICE_PORT", "6443"),
-];
+fn api(families: Families) -> [(&'static str, String); 2] {
+    let address = api_address(families.first());
+    [
+        ("KUBERNETES_SERVICE_HOST", address.to_string()),
+        ("KUBERNETES_SERVICE_PORT", "6443".to_owned()),
+    ]
+}
 
 /// Why a container cannot be run here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,7 +116,7 @@ fn own_program(program: PathBuf) -> PathBuf {
 }
 
 fn environment(list: &[EnvVar], fields: &Fields) -> Result<BTreeMap<String, String>, Unrunnable> {
-    let api = API.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let api = api(fields.addresses.families()).map(|(name, value)| (name.to_owned(), value));
     let mut env = BTreeMap::from(api);
     for variable in list {
         let value = match &variable.value_from {

@@ -2,11 +2,10 @@
 //!
 //! Owns which fields there are. A pure function of the Pod and its place.
 
-use std::net::Ipv4Addr;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::family::Addresses;
 use crate::topology::NodeId;
 
 /// A field that the lab does not know.
@@ -21,11 +20,16 @@ pub struct Fields<'a> {
     pub pod: &'a Pod,
     /// Its node.
     pub node: NodeId,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// Its addresses.
+    pub addresses: Addresses,
 }
 
 impl Fields<'_> {
+    /// Its node's addresses.
+    pub fn host(&self) -> Addresses {
+        self.node.addresses(self.addresses.families())
+    }
+
     /// The value of a field.
     pub fn get(&self, path: &str) -> Result<String, UnknownField> {
         let account = || self.pod.spec.as_ref()?.service_account_name.clone();
@@ -35,9 +39,16 @@ impl Fields<'_> {
             "metadata.uid" => self.pod.uid().unwrap_or_default(),
             "spec.nodeName" => self.node.to_string(),
             "spec.serviceAccountName" => account().unwrap_or_default(),
-            "status.hostIP" | "status.hostIPs" => self.node.address().to_string(),
-            "status.podIP" | "status.podIPs" => self.address.to_string(),
+            "status.hostIP" => self.host().first.to_string(),
+            "status.hostIPs" => listed(self.host()),
+            "status.podIP" => self.addresses.first.to_string(),
+            "status.podIPs" => listed(self.addresses),
             other => return Err(UnknownField(other.to_owned())),
         })
     }
+}
+
+fn listed(addresses: Addresses) -> String {
+    let all: Vec<_> = addresses.all().map(|address| address.to_string()).collect();
+    all.join(",")
 }

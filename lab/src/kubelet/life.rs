@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use super::sources::Sources;
 use super::status;
 use super::supplies::{self, Supplies};
 use crate::containment::Containment;
+use crate::family::Addresses;
 use crate::home::Home;
 use crate::netns::Netns;
 use crate::process::{Launch, Order, Process};
@@ -58,7 +58,7 @@ pub(super) struct Birth {
     pub(super) uid: String,
     pub(super) pod: Arc<Pod>,
     pub(super) node: NodeId,
-    pub(super) address: Ipv4Addr,
+    pub(super) addresses: Addresses,
     /// The name of its network namespace.
     pub(super) netns: String,
     pub(super) slot: String,
@@ -139,7 +139,7 @@ impl Living {
         let (status, written) = watch::channel(serde_json::Value::Null);
         let slot = Slot {
             node: birth.node,
-            address: birth.address,
+            addresses: birth.addresses,
             process: None,
             leaving: Arc::new(leave),
         };
@@ -255,7 +255,7 @@ impl Living {
         for (launch, probes, view) in prepared? {
             let place = Place {
                 node: Netns::Named(self.birth.node.to_string()),
-                address: self.birth.address,
+                addresses: self.birth.addresses,
             };
             let (changed, process) = (self.changed.clone(), Process::keep(launch));
             let tasks = &mut self.tasks;
@@ -443,7 +443,7 @@ fn fields(birth: &Birth) -> Fields<'_> {
     Fields {
         pod: &birth.pod,
         node: birth.node,
-        address: birth.address,
+        addresses: birth.addresses,
     }
 }
 

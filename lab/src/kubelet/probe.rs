@@ -3,7 +3,7 @@
 //! Owns the counting. Never acts on an answer.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe as Manifest};
@@ -100,8 +100,8 @@ impl Probe {
     }
 
     /// Asks once, from the node, as a kubelet does.
-    pub async fn ask(&self, node: &Netns, address: Ipv4Addr) -> bool {
-        let Ok(socket) = node.socket().await else {
+    pub async fn ask(&self, node: &Netns, address: IpAddr) -> bool {
+        let Ok(socket) = node.socket(address).await else {
             return false;
         };
         let address = SocketAddr::from((address, self.port));
@@ -210,7 +210,7 @@ mod tests {
         let router = Router::new().route("/ready", get(move || async move { status }));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let probe = probe(&json!({"httpGet": {"port": port, "path": "/ready"}}));
-        probe.ask(&Netns::Root, Ipv4Addr::LOCALHOST).await
+        probe.ask(&Netns::Root, IpAddr::from([127, 0, 0, 1])).await
     }
 
     #[tokio::test]
@@ -218,6 +218,6 @@ mod tests {
         assert!(answers(StatusCode::OK).await);
         assert!(!answers(StatusCode::SERVICE_UNAVAILABLE).await);
         let nobody = probe(&json!({"httpGet": {"port": 1}}));
-        assert!(!nobody.ask(&Netns::Root, Ipv4Addr::LOCALHOST).await);
+        assert!(!nobody.ask(&Netns::Root, IpAddr::from([127, 0, 0, 1])).await);
     }
 }

@@ -54,16 +54,15 @@ impl Report<'_> {
 
     /// The status as it is written.
     pub fn status(&self) -> Value {
-        let host = self.fields.node.address().to_string();
-        let address = self.fields.address.to_string();
+        let (hosts, addresses) = (self.fields.host(), self.fields.addresses);
         let has_run = |view: &View| view.course.is_some();
         let runs = !self.views.is_empty() && self.views.iter().all(has_run);
         json!({
             "phase": if runs { "Running" } else { "Pending" },
-            "hostIP": host,
-            "hostIPs": [{"ip": host}],
-            "podIP": address,
-            "podIPs": [{"ip": address}],
+            "hostIP": hosts.first.to_string(),
+            "hostIPs": hosts.listed(),
+            "podIP": addresses.first.to_string(),
+            "podIPs": addresses.listed(),
             "startTime": time(self.since),
             "conditions": self.conditions(),
             "containerStatuses": self.views.iter().map(|view| self.container(view)).collect::<Vec<_>>(),
@@ -141,7 +140,10 @@ mod tests {
             fields: Fields {
                 pod: &pod,
                 node: "node-1".parse().unwrap(),
-                address: "10.244.1.254".parse().unwrap(),
+                addresses: crate::family::Addresses {
+                    first: "10.244.1.254".parse().unwrap(),
+                    second: None,
+                },
             },
             since: Timestamp::UNIX_EPOCH,
             waits_for,

@@ -3,13 +3,13 @@
 //! Owns who gets which. A name outlives its Pod: the next one of its kind gets it, and its log.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use tokio::sync::watch;
 
+use crate::family::Addresses;
 use crate::process::Process;
 use crate::topology::NodeId;
 
@@ -24,7 +24,7 @@ pub struct Slot {
     /// Its node.
     pub node: NodeId,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub addresses: Addresses,
     /// Its process; none while it waits for something.
     pub process: Option<Process>,
     /// Whether its Service shall forget it, since it is about to be restarted.

@@ -2,7 +2,6 @@
 //!
 //! Owns the writes and their retries. A write that came too late for its Pod is no error.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -15,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Running;
 use super::decision::PodFacts;
+use crate::family::Addresses;
 use crate::topology::PodKey;
 
 const ATTEMPTS: u32 = 60;
@@ -32,8 +32,8 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// One write to the API.
 #[derive(Debug)]
 pub(super) enum Write {
-    /// The Pod runs at this address.
-    Running(PodFacts, Ipv4Addr),
+    /// The Pod runs at these addresses.
+    Running(PodFacts, Addresses),
     /// The Pod's deletion is complete.
     Gone(PodFacts),
 }
@@ -60,9 +60,9 @@ async fn persist(client: &Client, write: Write, running: &watch::Sender<Running>
     for _ in 0..ATTEMPTS {
         match send(client, &write).await {
             Ok(()) => {
-                if let Write::Running(facts, address) = &write {
+                if let Write::Running(facts, addresses) = &write {
                     running.send_modify(|all| {
-                        all.insert(facts.key.clone(), (facts.uid.clone(), *address));
+                        all.insert(facts.key.clone(), (facts.uid.clone(), *addresses));
                     });
                 }
                 return;
@@ -78,8 +78,8 @@ async fn persist(client: &Client, write: Write, running: &watch::Sender<Running>
 
 async fn send(client: &Client, write: &Write) -> Result<(), kube::Error> {
     match write {
-        Write::Running(facts, address) => {
-            let patch = Patch::Merge(running_status(facts, *address));
+        Write::Running(facts, addresses) => {
+            let patch = Patch::Merge(running_status(facts, *addresses));
             let api = api(client, facts);
             api.patch_status(&facts.key.name, &PatchParams::default(), &patch)
                 .await?;
@@ -132,7 +132,7 @@ fn api(client: &Client, facts: &PodFacts) -> Api<Pod> {
     Api::namespaced(client.clone(), &facts.key.namespace)
 }
 
-fn running_status(facts: &PodFacts, address: Ipv4Addr) -> Value {
+fn running_status(facts: &PodFacts, addresses: Addresses) -> Value {
     let now = format!("{:.0}", Timestamp::now());
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     let container = |(name, image): &(String, String)| {
@@ -141,15 +141,15 @@ fn running_status(facts: &PodFacts, address: Ipv4Addr) -> Value {
             "restartCount": 0, "state": {"running": {"startedAt": now}},
         })
     };
-    let host = facts.node.address().to_string();
+    let hosts = facts.node.addresses(addresses.families());
     json!({
         "metadata": {"uid": facts.uid},
         "status": {
             "phase": "Running",
-            "hostIP": host,
-            "hostIPs": [{"ip": host}],
-            "podIP": address.to_string(),
-            "podIPs": [{"ip": address.to_string()}],
+            "hostIP": hosts.first.to_string(),
+            "hostIPs": hosts.listed(),
+            "podIP": addresses.first.to_string(),
+            "podIPs": addresses.listed(),
             "startTime": now,
             "conditions": CONDITIONS.map(condition),
             "containerStatuses": facts.containers.iter().map(container).collect::<Vec<_>>(),
@@ -175,8 +175,12 @@ mod tests {
             phase: Phase::Pending,
             containers: vec![("main".to_owned(), "image".to_owned())],
         };
-        let pod: Pod =
-            serde_json::from_value(running_status(&facts, Ipv4Addr::new(10, 244, 1, 2))).unwrap();
+        let first = "10.244.1.2".parse().unwrap();
+        let addresses = Addresses {
+            first,
+            second: None,
+        };
+        let pod: Pod = serde_json::from_value(running_status(&facts, addresses)).unwrap();
         let status = pod.status.unwrap();
         assert_eq!(status.pod_ip.as_deref(), Some("10.244.1.2"));
         assert_eq!(status.host_ip.as_deref(), Some("10.10.0.101"));

@@ -5,8 +5,20 @@ use super::*;
 #[test]
 fn a_node_has_the_addresses_that_users_rely_on() {
     let node: NodeId = "node-3".parse().unwrap();
-    assert_eq!(node.address().to_string(), "10.10.0.103");
-    assert_eq!(node.pod_cidr(), "10.244.3.0/24");
+    assert_eq!(node.address(Family::V4).to_string(), "10.10.0.103");
+    assert_eq!(node.address(Family::V6).to_string(), "fd10::103");
+    assert_eq!(node.pod_cidr(Family::V4), "10.244.3.0/24");
+    assert_eq!(
+        node.pod_address(42, Family::V6).to_string(),
+        "fd24:0:0:3::42"
+    );
+    let eleventh: NodeId = "node-11".parse().unwrap();
+    assert_eq!(eleventh.pod_cidr(Family::V6), "fd24:0:0:11::/64");
+    assert_eq!(
+        eleventh.pod_address(2, Family::V6).to_string(),
+        "fd24:0:0:11::2"
+    );
+    assert_eq!(ext_url(Family::V6), "http://[fd10::200]:8080/");
     assert_eq!(node.mac(), "02:00:0a:0a:00:67");
 }
 

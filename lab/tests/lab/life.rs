@@ -187,7 +187,6 @@ fn two_labs_live_side_by_side_and_one_name_only_once() {
 fn what_this_lab_cannot_do_is_refused_before_anything_starts() {
     let lab = Lab::new();
     for option in [
-        ["--family", "dual"],
         ["--cni", "overlay"],
         ["--kube-proxy", "nftables"],
         ["--lease", "3s"],

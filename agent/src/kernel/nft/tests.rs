@@ -52,7 +52,7 @@ fn listing(sets: &[(&str, serde_json::Value)]) -> Listing {
         .iter()
         .map(|(name, elem)| json!({"map": {"name": name, "table": "egret", "elem": elem}}))
         .collect();
-    let mut listing = Listing::default();
+    let mut listing = Listing::of(&[Family::V4, Family::V6]);
     let json = json!({"nftables": objects}).to_string();
     listing.read(TableFamily::Ip, json.as_bytes()).unwrap();
     listing
@@ -109,7 +109,7 @@ fn a_listing_with_an_entry_that_cannot_be_named_is_not_the_frame() {
 
 #[test]
 fn a_listing_that_is_no_json_is_an_error() {
-    let mut listing = Listing::default();
+    let mut listing = Listing::of(&[Family::V4, Family::V6]);
     assert!(matches!(
         listing.read(TableFamily::Ip, b"table ip"),
         Err(Error::Listing(_))

@@ -313,6 +313,26 @@ fn selecting_what_another_selects_is_warned_of_with_the_one_that_wins() {
 }
 
 #[test]
+fn an_egress_of_another_family_may_select_the_same_pods() {
+    let mut index = cluster();
+    index.apply(pool("six", &["fd00::/64"]).into());
+    index.apply(pool("both", &["fd01::/64", "10.40.0.0/24"]).into());
+    index.apply(node("node-6", &["10.10.0.106", "fd10::106"]));
+    let like_web = |pool: &str| EgressDraft {
+        applied_to: Some(selecting("web")),
+        ..pooled("new", pool)
+    };
+    check(&index.review_egress(&like_web("six"), None), &[], &[]);
+    let remark = "spec.appliedTo: selects the same Pods as Egress web at the same priority: they use Egress web, the \
+                  older; give one of them a higher spec.priority";
+    check(
+        &index.review_egress(&like_web("both"), None),
+        &[],
+        &[remark],
+    );
+}
+
+#[test]
 fn a_static_address_inside_a_pool_is_warned_of() {
     let remark = "spec.egressIP: \"10.10.0.4\" is an address of ExternalIPPool prod: without spec.externalIPPool it is \
                   for you to put it on a node, and the pool does not hand it out";

@@ -1,6 +1,7 @@
 //! Which nodes are candidates, and in which order.
 
 use super::*;
+use crate::net::Family;
 
 #[test]
 fn three_eligible_nodes_are_candidates() {
@@ -199,4 +200,16 @@ fn what_was_wrong_before_the_first_operator_is_told_when_that_decides() {
     assert_eq!(control.take_warnings(), []);
     control.apply(Fact::Synced);
     assert_eq!(control.take_warnings().len(), 1);
+}
+
+#[test]
+fn a_node_is_no_candidate_for_an_address_of_a_family_that_it_has_none_of() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    let first = cluster.candidates("a")[0].clone();
+    cluster.edit_node(&first, |node| node.families = [Family::V6].into());
+    assert!(!cluster.candidates("a").contains(&first));
+    cluster.edit_node(&first, |node| {
+        node.families = [Family::V4, Family::V6].into();
+    });
+    assert!(cluster.candidates("a").contains(&first));
 }

@@ -18,7 +18,10 @@ fn fields(pod: &Pod) -> Fields<'_> {
     Fields {
         pod,
         node: "node-2".parse().unwrap(),
-        address: "10.244.2.254".parse().unwrap(),
+        addresses: crate::family::Addresses {
+            first: "10.244.2.254".parse().unwrap(),
+            second: None,
+        },
     }
 }
 

@@ -21,7 +21,8 @@ fn sandbox(uid: &str) -> Sandbox {
         pod: "default/web".parse().unwrap(),
         uid: uid.to_owned(),
         node: "node-1".parse().unwrap(),
-        address: "10.244.1.2".parse().unwrap(),
+        number: 2,
+        families: crate::family::Families::Ipv4,
     }
 }
 

@@ -37,7 +37,10 @@ fn fields(pod: &Pod) -> Fields<'_> {
     Fields {
         pod,
         node: "node-1".parse().unwrap(),
-        address: "10.244.1.254".parse().unwrap(),
+        addresses: crate::family::Addresses {
+            first: "10.244.1.254".parse().unwrap(),
+            second: None,
+        },
     }
 }
 
