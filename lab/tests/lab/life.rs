@@ -184,6 +184,20 @@ fn two_labs_live_side_by_side_and_one_name_only_once() {
 }
 
 #[test]
+fn a_lab_of_both_families_answers_over_each_with_the_nodes_address_of_it() {
+    let lab = Lab::up(&["--nodes", "1", "--family", "dual"]);
+    let addresses = lab.ok(&["pod", "a", "--node", "node-1"]);
+    assert_eq!(addresses, "10.244.1.2 fd24:0:0:1::2");
+    assert_eq!(lab.ok(&["curl", "default/a"]), "10.10.0.101");
+    assert_eq!(lab.ok(&["curl", "-6", "default/a"]), "fd10::101");
+    let seen = lab.ok(&["seen"]);
+    assert!(
+        seen.contains("10.10.0.101 ") && seen.contains("fd10::101 "),
+        "{seen}"
+    );
+}
+
+#[test]
 fn what_this_lab_cannot_do_is_refused_before_anything_starts() {
     let lab = Lab::new();
     for option in [
