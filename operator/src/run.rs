@@ -47,7 +47,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let metrics = Metrics::registered(&mut process.metrics);
     let (events, happenings) = events::queue(metrics.clone());
     let pulse = process.liveness.pulse("events");
-    let publisher = events::publish(writing.clone(), happenings, metrics.clone(), pulse);
+    let replica = args.name.clone();
+    let publisher = events::publish(writing.clone(), replica, happenings, metrics.clone(), pulse);
     process.tasks.spawn_until_shutdown("events", publisher);
     let (able, is_able) = oneshot::channel();
     let pulse = process.liveness.pulse("leadership");
