@@ -6,7 +6,7 @@
 mod parse;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::sync::Arc;
 
 use egret_crds::{Egress, ExternalIPPool, salvage};
@@ -16,13 +16,12 @@ use egret_domain::net::Cidr;
 use egret_domain::node::{self, Fact};
 use egret_domain::pool::PoolSpec;
 use egret_runtime::packed::Packed;
-use egret_runtime::watch::{Event, Key, watch};
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use egret_runtime::watch::{Event, Key, Reading, follow, watch, watch_all};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::runtime::watcher::Config;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -68,51 +67,24 @@ impl Source {
     }
 }
 
-/// Where messages go.
-pub type Sink = mpsc::Sender<Message>;
-
-/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `malformed` what cannot be
-/// decoded, as it came and with what is wrong.
-async fn follow<K>(
-    mut events: impl Stream<Item = Event<K>> + Unpin,
-    source: Source,
-    sink: Sink,
-    told: impl Fn(K) -> Option<Message>,
-    gone: impl Fn(&Key) -> Fact,
-    malformed: impl Fn(&Value, &str) -> Option<Message>,
-) {
-    while let Some(event) = events.next().await {
-        let message = match event {
-            Event::Applied(object) => told(object),
-            Event::Deleted(key) => Some(Message::Fact(gone(&key))),
-            Event::Undecodable { key, error, object } => {
-                warn!(?source, object = %key, error, "cannot be read: left as it was known before");
-                malformed(&object, &error)
-            }
-            Event::Synced => Some(Message::Synced(source)),
-        };
-        if let Some(message) = message
-            && sink.send(message).await.is_err()
-        {
-            return;
-        }
+impl From<Source> for Message {
+    fn from(source: Source) -> Self {
+        Self::Synced(source)
     }
 }
 
-fn all<K>(client: &Client) -> impl Stream<Item = Event<K>> + Unpin + use<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    K::DynamicType: Default,
-{
-    watch::<K>(Api::all(client.clone()), Config::default())
-}
+/// Where messages go.
+pub type Sink = mpsc::Sender<Message>;
 
 /// Follows the Egresses.
 pub async fn egresses(client: Client, sink: Sink) {
-    let gone = |key: &Key| Fact::EgressGone(key.name.as_str().into());
-    let told = |object| Some(egress(object));
-    let malformed = |object: &Value, error: &str| Some(malformed_egress(object, error));
-    follow(all(&client), Source::Egresses, sink, told, gone, malformed).await;
+    let reading = Reading {
+        source: Source::Egresses,
+        told: |object| Some(egress(object)),
+        gone: |key: &Key| Message::Fact(Fact::EgressGone(key.name.as_str().into())),
+        malformed: |_: &Key, object: &Value, error: &str| Some(malformed_egress(object, error)),
+    };
+    follow(watch_all(client), reading, sink).await;
 }
 
 pub(crate) fn egress(object: Egress) -> Message {
@@ -141,9 +113,13 @@ fn unusable(object: &Egress, problems: &dyn Display) -> Fact {
 
 /// Follows the pools.
 pub async fn pools(client: Client, sink: Sink) {
-    let gone = |key: &Key| Fact::PoolGone(key.name.as_str().into());
-    let told = |object| pool(&object);
-    follow(all(&client), Source::Pools, sink, told, gone, |_, _| None).await;
+    let reading = Reading {
+        source: Source::Pools,
+        told: |object| pool(&object),
+        gone: |key: &Key| Message::Fact(Fact::PoolGone(key.name.as_str().into())),
+        malformed: left,
+    };
+    follow(watch_all(client), reading, sink).await;
 }
 
 fn pool(object: &ExternalIPPool) -> Option<Message> {
@@ -164,9 +140,13 @@ fn pool(object: &ExternalIPPool) -> Option<Message> {
 pub async fn pods(client: Client, node: NodeName, sink: Sink) {
     let config = Config::default().fields(&format!("spec.nodeName={node}"));
     let events = watch::<Pod>(Api::all(client), config);
-    let told = |object: Pod| Some(Message::Fact(parse::pod(&object)));
-    let gone = |key: &Key| Fact::PodGone(parse::pod_name(key));
-    follow(events, Source::Pods, sink, told, gone, |_, _| None).await;
+    let reading = Reading {
+        source: Source::Pods,
+        told: |object| Some(Message::Fact(parse::pod(&object))),
+        gone: |key: &Key| Message::Fact(Fact::PodGone(parse::pod_name(key))),
+        malformed: left,
+    };
+    follow(events, reading, sink).await;
 }
 
 /// Follows the namespaces.
@@ -179,28 +159,34 @@ pub async fn namespaces(client: Client, sink: Sink) {
             meta.labels.unwrap_or_default(),
         )))
     };
-    let gone = |key: &Key| Fact::NamespaceGone(key.name.as_str().into());
-    follow(
-        all(&client),
-        Source::Namespaces,
-        sink,
+    let reading = Reading {
+        source: Source::Namespaces,
         told,
-        gone,
-        |_, _| None,
-    )
-    .await;
+        gone: |key: &Key| Message::Fact(Fact::NamespaceGone(key.name.as_str().into())),
+        malformed: left,
+    };
+    follow(watch_all(client), reading, sink).await;
 }
 
 /// Follows the nodes.
 pub async fn nodes(client: Client, sink: Sink) {
-    let told = |object: Node| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object)))));
-    let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
-    follow(all(&client), Source::Nodes, sink, told, gone, |_, _| None).await;
+    let reading = Reading {
+        source: Source::Nodes,
+        told: |object| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object))))),
+        gone: |key: &Key| Message::Fact(Fact::NodeGone(key.name.as_str().into())),
+        malformed: left,
+    };
+    follow(watch_all(client), reading, sink).await;
+}
+
+/// What was known of it before stands.
+fn left(_: &Key, _: &Value, _: &str) -> Option<Message> {
+    None
 }
 
 /// Follows the Service networks.
 pub async fn service_cidrs(client: Client, sink: Sink) {
-    let mut events = all::<ServiceCIDR>(&client);
+    let mut events = watch_all::<ServiceCIDR>(client);
     let mut known = BTreeMap::<String, Vec<Cidr>>::new();
     while let Some(event) = events.next().await {
         let is_synced = event == Event::Synced;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::selector::LabelSelector;
 
 /// Marks, with the value `true`, the pool for Egresses that name neither an address nor a pool.
-pub const DEFAULT_POOL: &str = "egret.dev/is-default-pool";
+pub(crate) const DEFAULT_POOL: &str = "egret.dev/is-default-pool";
 
 const ONE_RANGE: &str =
     "has(self.cidr) ? !has(self.start) && !has(self.end) : has(self.start) && has(self.end)";

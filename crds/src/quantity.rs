@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<u64, BadQuantity> {
 }
 
 /// The number as Kubernetes itself would write it in decimal: with the largest suffix that leaves a whole number.
-pub fn decimal_text(number: u64) -> String {
+pub(crate) fn decimal_text(number: u64) -> String {
     let suffixes = ["", "k", "M", "G", "T", "P", "E"];
     let mut number = number;
     for suffix in suffixes {

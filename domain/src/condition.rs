@@ -20,6 +20,15 @@ pub enum Type {
 }
 
 impl Type {
+    /// Every type.
+    pub const ALL: [Self; 5] = [
+        Self::IpAllocated,
+        Self::IpAssigned,
+        Self::Overlapped,
+        Self::Ready,
+        Self::Exhausted,
+    ];
+
     /// As it stands in the status.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -89,12 +89,7 @@ impl Egress {
     }
 
     /// Whether the user places the IP.
-    pub fn is_static(&self) -> bool {
+    pub(crate) fn is_static(&self) -> bool {
         matches!(self.mode, Mode::Static { .. })
-    }
-
-    /// The order in which waiting Egresses are served: oldest first, then by name.
-    pub fn seniority(&self) -> (i64, &EgressName) {
-        (self.created, &self.name)
     }
 }

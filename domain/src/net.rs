@@ -58,7 +58,7 @@ impl fmt::Display for Family {
 }
 
 /// An address as a number; within one family the order of numbers is the order of addresses.
-pub fn to_number(ip: IpAddr) -> u128 {
+pub(crate) fn to_number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(ip.to_bits()),
         IpAddr::V6(ip) => ip.to_bits(),
@@ -66,7 +66,7 @@ pub fn to_number(ip: IpAddr) -> u128 {
 }
 
 /// The address that a number stands for; `None` if the family has no such address.
-pub fn from_number(family: Family, number: u128) -> Option<IpAddr> {
+pub(crate) fn from_number(family: Family, number: u128) -> Option<IpAddr> {
     match family {
         Family::V4 => u32::try_from(number)
             .ok()
@@ -211,7 +211,7 @@ impl IpRange {
     }
 
     /// The range between two numbers (see [`to_number`]); `None` if it is empty or leaves the family.
-    pub fn from_numbers(family: Family, numbers: &RangeInclusive<u128>) -> Option<Self> {
+    pub(crate) fn from_numbers(family: Family, numbers: &RangeInclusive<u128>) -> Option<Self> {
         let start = from_number(family, *numbers.start())?;
         let end = from_number(family, *numbers.end())?;
         Self::new(start, end).ok()

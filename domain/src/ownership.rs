@@ -23,7 +23,7 @@ pub struct Membership {
 
 impl Membership {
     /// Whether the node's agent answers; an agent that has just started takes it that all do.
-    pub fn is_alive(&self, node: &NodeName) -> bool {
+    pub(crate) fn is_alive(&self, node: &NodeName) -> bool {
         !self.settled || self.alive.contains(node)
     }
 
@@ -76,7 +76,7 @@ fn choose(
 /// That another node has taken over is a guess until the status says so. It is given up when the reported holder answers
 /// again: an agent gossips only after it has read the status, so it knows that it holds the IP, while whoever was
 /// guessed may have seen no death at all. What this node has taken over itself is no guess.
-pub fn last_holder<'a>(
+pub(crate) fn last_holder<'a>(
     named: Option<&'a NodeName>,
     reported: Option<&'a NodeName>,
     membership: &Membership,
@@ -91,7 +91,7 @@ pub fn last_holder<'a>(
 ///
 /// `reported` is `status.egressNode`. A node that finds the IP on one of its links claims it, unless another node that
 /// is alive has claimed it before and has not let go.
-pub fn static_holder(
+pub(crate) fn static_holder(
     is_local: bool,
     reported: Option<&NodeName>,
     membership: &Membership,

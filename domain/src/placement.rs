@@ -80,7 +80,7 @@ impl Node {
 }
 
 /// Whether a node may hold egress IPs of a pool with this node selector.
-pub fn eligible(pool_nodes: &Selector, node: &Node) -> bool {
+pub(crate) fn eligible(pool_nodes: &Selector, node: &Node) -> bool {
     let is_able = node.is_linux && node.ready_for_egress && node.max_egress_ips > 0;
     let is_leaving = node.is_cordoned || node.is_deleting;
     is_able && !is_leaving && pool_nodes.matches(&node.labels)

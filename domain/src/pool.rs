@@ -15,7 +15,8 @@ use std::ops::RangeInclusive;
 use range_set_blaze::RangeSetBlaze;
 
 pub use self::allocator::{Pool, Usage, Yield};
-pub use self::refusal::{Refusal, Reservation, also_in};
+pub(crate) use self::refusal::also_in;
+pub use self::refusal::{Refusal, Reservation};
 use crate::name::PoolName;
 use crate::net::{Cidr, Family, IpRange, unusable_blocks};
 use crate::selector::Selector;
@@ -157,7 +158,7 @@ impl Bounds {
 
     /// The addresses that are in both.
     #[must_use]
-    pub fn shared_with(&self, other: &Self) -> Self {
+    pub(crate) fn shared_with(&self, other: &Self) -> Self {
         self.combined(other, |mine, theirs| mine & theirs)
     }
 

@@ -72,7 +72,7 @@ pub struct AppliedTo {
 
 impl AppliedTo {
     /// Whether it selects no Pod whatever there is.
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.pods.is_none() && self.namespaces.is_none()
     }
 

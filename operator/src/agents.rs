@@ -19,7 +19,7 @@ use egret_runtime::apply;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::keeper::Trouble;
+use crate::keeper::{Kind, Trouble};
 
 /// Why the agents are not as they should be.
 #[derive(Debug, Error)]
@@ -38,11 +38,11 @@ pub enum Problem {
 }
 
 impl Trouble for Problem {
-    fn category(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Api(error) => error.category(),
-            Self::Random => "random",
-            Self::Restless => "restless",
+            Self::Api(error) => Kind::Api(error.category()),
+            Self::Random => Kind::Other("random"),
+            Self::Restless => Kind::Other("restless"),
         }
     }
 

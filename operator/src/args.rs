@@ -42,7 +42,7 @@ pub struct Args {
         value_parser = lifetime
     )]
     pub certificate_lifetime: SignedDuration,
-    /// What this replica is called in the Lease by which replicas agree on which of them leads.
+    /// What this replica is called in the Lease by which replicas agree on which of them leads, and in Events.
     #[arg(long, env = "POD_NAME", default_value = "egret-operator")]
     pub name: String,
     /// What every process has.

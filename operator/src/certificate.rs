@@ -20,7 +20,7 @@ use egret_runtime::apply;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-use crate::keeper::Trouble;
+use crate::keeper::{Kind, Trouble};
 
 use self::plan::Der;
 use self::probe::Answers;
@@ -49,13 +49,13 @@ pub enum Problem {
 }
 
 impl Trouble for Problem {
-    fn category(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Api(error) => error.category(),
-            Self::Issue(_) => "issue",
-            Self::Tls(_) => "tls",
-            Self::NoNamespace(_) => "no_namespace",
-            Self::Restless => "restless",
+            Self::Api(error) => Kind::Api(error.category()),
+            Self::Issue(_) => Kind::Other("issue"),
+            Self::Tls(_) => Kind::Other("tls"),
+            Self::NoNamespace(_) => Kind::Other("no_namespace"),
+            Self::Restless => Kind::Other("restless"),
         }
     }
 

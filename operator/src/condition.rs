@@ -6,14 +6,6 @@ use egret_domain::condition::{self, Recorded, Type};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-const KNOWN: [Type; 5] = [
-    Type::IpAllocated,
-    Type::IpAssigned,
-    Type::Overlapped,
-    Type::Ready,
-    Type::Exhausted,
-];
-
 /// The conditions whose types are known.
 pub(crate) fn recorded(conditions: &[Condition]) -> Vec<Recorded> {
     conditions.iter().filter_map(read).collect()
@@ -21,7 +13,7 @@ pub(crate) fn recorded(conditions: &[Condition]) -> Vec<Recorded> {
 
 fn read(condition: &Condition) -> Option<Recorded> {
     Some(Recorded {
-        kind: KNOWN
+        kind: Type::ALL
             .into_iter()
             .find(|kind| kind.as_str() == condition.type_)?,
         is_true: condition.status == "True",
@@ -101,6 +93,18 @@ mod tests {
             (read.kind, read.is_true, read.observed_generation),
             (Type::Ready, true, 7)
         );
+    }
+
+    #[test]
+    fn a_condition_of_every_type_is_read_back() {
+        for kind in Type::ALL {
+            let condition = condition::Condition {
+                kind,
+                ..ready(true, "m")
+            };
+            let read = recorded(&written(&[], &[condition], Timestamp::UNIX_EPOCH));
+            assert_eq!(read.first().map(|read| read.kind), Some(kind));
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ const WAITING: usize = 16 * 1024;
 const WITHOUT_NAMESPACE: &str = "default";
 /// The most that the API server takes of a message, in bytes.
 const NOTE: usize = 1024;
+/// The most that it takes of a reporter's name, in bytes.
+const INSTANCE: usize = 128;
 /// At the end of one that was longer.
 const CUT: &str = "…";
 
@@ -63,9 +65,10 @@ impl Events {
     }
 }
 
-/// Writes what is told, for ever, one after the other.
+/// Writes what is told, for ever, one after the other, as the replica of this name.
 pub async fn publish(
     client: Client,
+    replica: String,
     mut happenings: mpsc::Receiver<Happening>,
     metrics: Metrics,
     pulse: Pulse,
@@ -74,7 +77,7 @@ pub async fn publish(
         let namespace = happening.regarding.namespace.as_deref();
         let namespace = namespace.unwrap_or(WITHOUT_NAMESPACE);
         let api = Api::<Event>::namespaced(client.clone(), namespace);
-        let event = event(happening, Timestamp::now());
+        let event = event(happening, &replica, Timestamp::now());
         let result = within_limit(api.create(&PostParams::default(), &event)).await;
         metrics.count("event", outcome(&result));
         if let Err(failure) = result {
@@ -83,7 +86,7 @@ pub async fn publish(
     }
 }
 
-fn event(happening: Happening, now: Timestamp) -> Event {
+fn event(happening: Happening, replica: &str, now: Timestamp) -> Event {
     let Happening {
         regarding,
         is_good,
@@ -102,7 +105,7 @@ fn event(happening: Happening, now: Timestamp) -> Event {
         note: Some(note(message)),
         event_time: Some(MicroTime(now)),
         reporting_controller: Some(MANAGER.to_owned()),
-        reporting_instance: Some(MANAGER.to_owned()),
+        reporting_instance: Some(short(replica, INSTANCE).to_owned()),
         regarding: Some(regarding),
         ..Event::default()
     }
@@ -129,6 +132,8 @@ mod tests {
 
     use super::*;
 
+    const REPLICA: &str = "egret-operator-7d4b9-x2x9c";
+
     fn happening(message: &str) -> Happening {
         Happening {
             regarding: ObjectReference {
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn a_message_is_cut_where_the_api_server_would_refuse_it() {
         let long = "\u{e4}".repeat(1000);
-        let event = event(happening(&long), Timestamp::UNIX_EPOCH);
+        let event = event(happening(&long), REPLICA, Timestamp::UNIX_EPOCH);
         let note = event.note.unwrap();
         assert!(note.len() <= NOTE && note.ends_with(CUT), "{note}");
         assert_eq!(event.type_.as_deref(), Some("Warning"));
@@ -153,8 +158,22 @@ mod tests {
 
     #[test]
     fn a_message_that_fits_is_told_as_it_is() {
-        let event = event(happening("m"), Timestamp::UNIX_EPOCH);
+        let event = event(happening("m"), REPLICA, Timestamp::UNIX_EPOCH);
         assert_eq!(event.note.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn an_event_names_the_replica_that_tells_it() {
+        let event = event(happening("m"), REPLICA, Timestamp::UNIX_EPOCH);
+        assert_eq!(event.reporting_controller.as_deref(), Some(MANAGER));
+        assert_eq!(event.reporting_instance.as_deref(), Some(REPLICA));
+    }
+
+    #[test]
+    fn a_replica_with_a_long_name_is_told_by_its_beginning() {
+        let long = "a".repeat(253);
+        let event = event(happening("m"), &long, Timestamp::UNIX_EPOCH);
+        assert_eq!(event.reporting_instance.as_deref(), Some(&long[..INSTANCE]));
     }
 
     /// The API server refuses an Event that is elsewhere.
@@ -164,7 +183,14 @@ mod tests {
         let (events, happenings) = queue(Metrics::default());
         let client = Client::new(service, "other");
         let pulse = Liveness::default().pulse("events");
-        tokio::spawn(publish(client, happenings, Metrics::default(), pulse));
+        let replica = REPLICA.to_owned();
+        tokio::spawn(publish(
+            client,
+            replica,
+            happenings,
+            Metrics::default(),
+            pulse,
+        ));
         let mut server = Box::pin(server);
         for (namespace, expected) in [(Some("egret-system"), "egret-system"), (None, "default")] {
             let mut happening = happening("m");

@@ -6,18 +6,15 @@
 mod parse;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 use egret_crds::{Egress, EgressNode, ExternalIPPool, cluster, salvage};
 use egret_domain::control::{EgressFact, Fact, PoolFact};
 use egret_domain::placement;
 use egret_runtime::packed::Packed;
-use egret_runtime::watch::{Event, Key, watch};
+use egret_runtime::watch::{Event, Key, Reading, follow, watch_all};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
-use kube::runtime::watcher::Config;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use kube::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::sync::watch::Receiver;
@@ -61,14 +58,24 @@ impl Source {
     }
 }
 
+impl From<Source> for Message {
+    fn from(source: Source) -> Self {
+        Self::Synced(source)
+    }
+}
+
 /// Where messages go.
 pub type Sink = mpsc::Sender<Message>;
 
 /// Follows the Egresses, for ever.
 pub async fn egresses(client: Client, sink: Sink) {
-    let gone = |key: &Key| Message::Fact(Fact::EgressGone(key.name.as_str().into()));
-    let malformed = |_: &Key, object: &Value, error: &str| Some(malformed_egress(object, error));
-    follow(client, Source::Egresses, sink, egress, gone, malformed).await;
+    let reading = Reading {
+        source: Source::Egresses,
+        told: |object| Some(egress(object)),
+        gone: |key: &Key| Message::Fact(Fact::EgressGone(key.name.as_str().into())),
+        malformed: |_: &Key, object: &Value, error: &str| Some(malformed_egress(object, error)),
+    };
+    follow(watch_all(client), reading, sink).await;
 }
 
 fn egress(egress: Egress) -> Message {
@@ -88,12 +95,14 @@ fn malformed_egress(object: &Value, error: &str) -> Message {
 
 /// Follows the pools, for ever.
 pub async fn pools(client: Client, sink: Sink) {
-    let gone = |key: &Key| Message::Fact(Fact::PoolGone(key.name.as_str().into()));
-    let malformed = |key: &Key, _: &Value, _: &str| {
-        let fact = Fact::PoolUnreadable(key.name.as_str().into());
-        Some(Message::Fact(fact))
+    let unreadable = |key: &Key| Fact::PoolUnreadable(key.name.as_str().into());
+    let reading = Reading {
+        source: Source::Pools,
+        told: |object| Some(pool(object)),
+        gone: |key: &Key| Message::Fact(Fact::PoolGone(key.name.as_str().into())),
+        malformed: |key: &Key, _: &Value, _: &str| Some(Message::Fact(unreadable(key))),
     };
-    follow(client, Source::Pools, sink, pool, gone, malformed).await;
+    follow(watch_all(client), reading, sink).await;
 }
 
 fn pool(pool: ExternalIPPool) -> Message {
@@ -105,7 +114,7 @@ fn pool(pool: ExternalIPPool) -> Message {
 /// otherwise: none, while no settings are in force.
 pub async fn nodes(client: Client, mut configuration: Receiver<Configuration>, sink: Sink) {
     let mut nodes = Nodes::default();
-    let mut events = watch::<Node>(Api::all(client), Config::default());
+    let mut events = watch_all::<Node>(client);
     configuration.mark_changed();
     loop {
         let messages = tokio::select! {
@@ -182,48 +191,19 @@ pub async fn egress_nodes(client: Client, reported: Reported, sink: Sink) {
     let told = |report: EgressNode| {
         let name = report.metadata.name.as_deref().unwrap_or_default();
         reported.note(&name.into(), report.status.as_ref());
-        Message::Facts(parse::report(name, report.status.as_ref()))
+        Some(Message::Facts(parse::report(name, report.status.as_ref())))
     };
     let gone = |key: &Key| {
         reported.note(&key.name.as_str().into(), None);
         Message::Facts(parse::report(&key.name, None))
     };
-    follow(client, Source::EgressNodes, sink, told, gone, |_, _, _| {
-        None
-    })
-    .await;
-}
-
-/// Follows one kind of object: `told` turns what is there into a message, `gone` what is not, `malformed` what cannot be
-/// decoded, as it came and with what is wrong.
-async fn follow<K>(
-    client: Client,
-    source: Source,
-    sink: Sink,
-    told: impl Fn(K) -> Message,
-    gone: impl Fn(&Key) -> Message,
-    malformed: impl Fn(&Key, &Value, &str) -> Option<Message>,
-) where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    K::DynamicType: Default,
-{
-    let mut events = watch::<K>(Api::all(client), Config::default());
-    while let Some(event) = events.next().await {
-        let message = match event {
-            Event::Applied(object) => Some(told(object)),
-            Event::Deleted(key) => Some(gone(&key)),
-            Event::Undecodable { key, error, object } => {
-                warn!(?source, object = %key, error, "cannot be read: left as it was known before");
-                malformed(&key, &object, &error)
-            }
-            Event::Synced => Some(Message::Synced(source)),
-        };
-        if let Some(message) = message
-            && sink.send(message).await.is_err()
-        {
-            return;
-        }
-    }
+    let reading = Reading {
+        source: Source::EgressNodes,
+        told,
+        gone,
+        malformed: |_: &Key, _: &Value, _: &str| None,
+    };
+    follow(watch_all(client), reading, sink).await;
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use egret_runtime::apply::NOT_LEADING;
+use egret_runtime::apply::Category;
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
@@ -57,11 +57,30 @@ pub trait Kept: Send {
 
 /// Why something is not as it should be.
 pub trait Trouble: Error + Send + 'static {
-    /// One word for metrics and logs.
-    fn category(&self) -> &'static str;
+    /// What kind of trouble it is.
+    fn kind(&self) -> Kind;
 
     /// Somebody else writes the same objects.
     fn restless() -> Self;
+}
+
+/// The kind of a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An object could not be read or written.
+    Api(Category),
+    /// Something else, in one word: it is only told.
+    Other(&'static str),
+}
+
+impl Kind {
+    /// One word for metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api(category) => category.as_str(),
+            Self::Other(word) => word,
+        }
+    }
 }
 
 /// What came of a look.
@@ -163,7 +182,9 @@ impl<K: Kept> Keeper<K> {
                 });
                 Rest::Idle(rest.min(LONGEST_REST))
             }
-            Err(problem) if problem.category() == NOT_LEADING => Rest::Delay(GATHER),
+            Err(problem) if problem.kind() == Kind::Api(Category::NotLeading) => {
+                Rest::Delay(GATHER)
+            }
             Err(problem) => {
                 self.failures = self.failures.saturating_add(1);
                 let delay = BACKOFF.delay(self.failures);
@@ -225,10 +246,10 @@ pub(crate) async fn settle<K: Kept>(
         };
         let outcome = result
             .as_ref()
-            .map_or_else(Trouble::category, |()| "written");
+            .map_or_else(|problem| problem.kind().as_str(), |()| "written");
         metrics.count(what, outcome);
         match result {
-            Err(problem) if outcome == "conflict" => {
+            Err(problem) if problem.kind() == Kind::Api(Category::Conflict) => {
                 debug!(what, %problem, "somebody else was faster, will look again");
             }
             result => result?,
@@ -238,8 +259,9 @@ pub(crate) async fn settle<K: Kept>(
 }
 
 fn report(what: &str, problem: &impl Trouble, delay: Duration) {
-    let (category, error) = (problem.category(), describe(problem));
-    if category == "forbidden" {
+    let (kind, error) = (problem.kind(), describe(problem));
+    let category = kind.as_str();
+    if kind == Kind::Api(Category::Forbidden) {
         error!(
             category,
             error,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use egret_domain::leadership::{Answer, Election, Lease, OPERATOR, Record, Step};
-use egret_runtime::apply::{Error, within_limit};
+use egret_runtime::apply::{Category, Error, within_limit};
 use egret_runtime::describe;
 use egret_runtime::fence::{Permit, since_boot};
 use egret_runtime::home::NAMESPACE;
@@ -284,8 +284,8 @@ async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Re
 }
 
 fn failed(what: &str, failure: &Error) -> Answer {
-    let (category, error) = (failure.category(), describe(failure));
-    if category == "forbidden" {
+    let (category, error) = (failure.category().as_str(), describe(failure));
+    if failure.category() == Category::Forbidden {
         error!(
             category,
             error, "the Lease was not {what}: check the operator's Role"

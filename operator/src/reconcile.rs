@@ -16,7 +16,7 @@ use egret_crds::{Egress, ExternalIPPool};
 use egret_domain::condition::Type;
 use egret_domain::control::{Control, EgressFact, Fact, Object, is_lost};
 use egret_domain::name::{EgressName, NodeName, PoolName};
-use egret_runtime::apply::{Error, NOT_LEADING};
+use egret_runtime::apply::{Category, Error};
 use egret_runtime::backoff::Limits;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
@@ -212,7 +212,7 @@ impl Reconciler {
                 Duty::CatchUp(catching_up)
             }
             Err(failure) => {
-                let (category, error) = (failure.category(), describe(&failure));
+                let (category, error) = (failure.category().as_str(), describe(&failure));
                 warn!(
                     category,
                     error, "what there is could not be read, will retry"
@@ -396,13 +396,15 @@ async fn rest(object: Object) -> Object {
 }
 
 fn report(object: &Object, failure: &Error, failures: u32) {
-    let (category, error) = (failure.category(), describe(failure));
-    match category {
+    let (category, error) = (failure.category().as_str(), describe(failure));
+    match failure.category() {
         // Somebody else was faster: the object will be seen again.
-        "conflict" | "not_found" | NOT_LEADING if failures < FAILURES_TO_REPORT => {
+        Category::Conflict | Category::NotFound | Category::NotLeading
+            if failures < FAILURES_TO_REPORT =>
+        {
             debug!(?object, category, error, "not written, will look again");
         }
-        "forbidden" => {
+        Category::Forbidden => {
             error!(
                 ?object,
                 category, error, "not written: check the operator's ClusterRole"

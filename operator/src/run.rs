@@ -47,7 +47,8 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     let metrics = Metrics::registered(&mut process.metrics);
     let (events, happenings) = events::queue(metrics.clone());
     let pulse = process.liveness.pulse("events");
-    let publisher = events::publish(writing.clone(), happenings, metrics.clone(), pulse);
+    let replica = args.name.clone();
+    let publisher = events::publish(writing.clone(), replica, happenings, metrics.clone(), pulse);
     process.tasks.spawn_until_shutdown("events", publisher);
     let (able, is_able) = oneshot::channel();
     let pulse = process.liveness.pulse("leadership");
@@ -58,8 +59,9 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
         others: others.clone(),
     };
     let (elector, lead) = Elector::new(&client, standing, permit, metrics.clone(), pulse);
-    let end = process.tasks.shutdown().cancelled_owned();
-    process.tasks.spawn_to_end("leadership", elector.run(end));
+    process
+        .tasks
+        .spawn_to_end("leadership", |end| elector.run(end));
     process.parting = Some(leave(client.clone()).boxed());
     let parts = Parts {
         client,
@@ -73,10 +75,10 @@ async fn start(args: &Args, process: &mut Process) -> Result<(), client::Error> 
     follow_configuration(args, &parts, told, process);
     keep_certificates(args, &parts, process);
     keep_agents(args, &parts, configuration, process);
-    let end = process.tasks.shutdown().cancelled_owned();
-    let pulse = process.liveness.pulse("guard");
-    let guarding = Guard::new(&parts.writing, pulse).run(parts.lead, end);
-    process.tasks.spawn_to_end("guard", guarding);
+    let guard = Guard::new(&parts.writing, process.liveness.pulse("guard"));
+    process
+        .tasks
+        .spawn_to_end("guard", |end| guard.run(parts.lead, end));
     Ok(())
 }
 
@@ -112,8 +114,7 @@ fn reconcile(
     let lead = (lead.clone(), others);
     let reconciler = Reconciler::new(writer, metrics.clone(), lead, seen, pulse);
     let tasks = &mut process.tasks;
-    let end = tasks.shutdown().cancelled_owned();
-    tasks.spawn_to_end("reconciler", reconciler.run(messages, end));
+    tasks.spawn_to_end("reconciler", |end| reconciler.run(messages, end));
     let (client, sink) = (|| client.clone(), || sink.clone());
     tasks.spawn_until_shutdown("egresses", feed::egresses(client(), sink()));
     tasks.spawn_until_shutdown("pools", feed::pools(client(), sink()));
@@ -187,8 +188,9 @@ fn keep<K: Kept + 'static>(
 ) {
     let pulse = process.liveness.pulse(name);
     let keeper = Keeper::new(kept, parts.lead.clone(), parts.metrics.clone(), pulse);
-    let end = process.tasks.shutdown().cancelled_owned();
-    process.tasks.spawn_to_end(name, keeper.run(changes, end));
+    process
+        .tasks
+        .spawn_to_end(name, |end| keeper.run(changes, end));
 }
 
 /// Another one in every life of every replica: one that was killed does not take itself for its successor.

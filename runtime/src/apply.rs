@@ -23,9 +23,6 @@ use crate::fence::Refusal;
 /// A write that has no answer by then has failed, as far as its writer is concerned.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The category of what was not sent because another replica may write now.
-pub const NOT_LEADING: &str = "not_leading";
-
 /// Why a write failed.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -51,23 +48,63 @@ impl Error {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.is_not_found())
     }
 
-    /// One word for metrics and logs.
-    pub fn category(&self) -> &'static str {
+    /// What kind of failure it is.
+    pub fn category(&self) -> Category {
         match self {
-            Self::TimedOut => "timeout",
-            Self::Encode(_) => "encode",
+            Self::TimedOut => Category::Timeout,
+            Self::Encode(_) => Category::Encode,
             Self::Api(kube::Error::Api(status)) => match status.code {
-                403 => "forbidden",
-                404 => "not_found",
-                409 => "conflict",
-                400..=499 => "refused",
-                _ => "server",
+                403 => Category::Forbidden,
+                404 => Category::NotFound,
+                409 => Category::Conflict,
+                400..=499 => Category::Refused,
+                _ => Category::Server,
             },
             Self::Api(error) => match Refusal::in_error(error) {
-                Some(Refusal::Expired) => NOT_LEADING,
-                Some(Refusal::Unanswered) => "timeout",
-                None => "connection",
+                Some(Refusal::Expired) => Category::NotLeading,
+                Some(Refusal::Unanswered) => Category::Timeout,
+                None => Category::Connection,
             },
+        }
+    }
+}
+
+/// The kind of a failure: what to do about it depends on that alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// The account has no right to it.
+    Forbidden,
+    /// There is no such object, or no such kind of object.
+    NotFound,
+    /// Somebody else was faster, or owns the field.
+    Conflict,
+    /// The API server will not have it, for another reason.
+    Refused,
+    /// The API server could not do it.
+    Server,
+    /// The API server could not be reached.
+    Connection,
+    /// It has not answered in time.
+    Timeout,
+    /// It was not sent, because another replica may write now.
+    NotLeading,
+    /// It was not sent, because it is nothing that the API has.
+    Encode,
+}
+
+impl Category {
+    /// One word for metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Server => "server",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::NotLeading => "not_leading",
+            Self::Encode => "encode",
         }
     }
 }

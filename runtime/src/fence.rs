@@ -44,7 +44,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The refusal that has led to an error, if one has.
-    pub fn in_error(error: &(dyn StdError + 'static)) -> Option<Self> {
+    pub(crate) fn in_error(error: &(dyn StdError + 'static)) -> Option<Self> {
         // An error of input and output does not count its content among its causes.
         let inside = error
             .downcast_ref::<io::Error>()
@@ -167,14 +167,14 @@ impl Drop for Passage {
 
 /// A service, or a connection, or what makes connections, that sends only under a permit.
 #[derive(Debug, Clone)]
-pub struct Fenced<T> {
+pub(crate) struct Fenced<T> {
     inner: T,
     permit: Permit,
 }
 
 impl<T> Fenced<T> {
     /// Puts this behind the permit.
-    pub fn new(inner: T, permit: Permit) -> Self {
+    pub(crate) fn new(inner: T, permit: Permit) -> Self {
         Self { inner, permit }
     }
 }
@@ -224,7 +224,7 @@ fn limit(uri: &mut Uri, handling: Duration) -> Result<(), http::Error> {
 
 /// Makes connections that send only under a permit.
 #[derive(Debug, Clone)]
-pub struct Connector<C>(pub Fenced<C>);
+pub(crate) struct Connector<C>(pub Fenced<C>);
 
 impl<C> Service<Uri> for Connector<C>
 where

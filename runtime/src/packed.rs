@@ -132,7 +132,7 @@ mod tests {
     fn what_cannot_be_packed_or_unpacked_is_an_error_of_the_write() {
         for data in [json!("no object"), json!({"metadata": {"name": "another"}})] {
             let error = dynamic(data).unpack().unwrap_err();
-            assert_eq!(error.category(), "encode");
+            assert_eq!(error.category().as_str(), "encode");
         }
     }
 }

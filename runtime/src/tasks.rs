@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::Failure;
 
@@ -86,11 +86,15 @@ impl Tasks {
         });
     }
 
-    /// Starts a task that never fails, and ends by itself soon after shutdown.
-    pub fn spawn_to_end<F>(&mut self, name: &'static str, task: F)
-    where
+    /// Starts a task that never fails, and ends by itself soon after shutdown, which it is given to wait for.
+    pub fn spawn_to_end<F>(
+        &mut self,
+        name: &'static str,
+        task: impl FnOnce(WaitForCancellationFutureOwned) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        let task = task(self.shutdown().cancelled_owned());
         self.spawn(name, async move {
             task.await;
             Ok::<(), Failure>(())
@@ -220,6 +224,18 @@ mod tests {
             Ok::<(), Failure>(())
         });
         assert!(tasks.run(ready(()), GRACE).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_given_the_end_finishes_after_it() {
+        let mut tasks = Tasks::default();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        tasks.spawn_to_end("keeper", |end| async move {
+            end.await;
+            let _ = done.send("finished");
+        });
+        assert!(tasks.run(ready(()), GRACE).await.is_ok());
+        assert_eq!(is_done.await, Ok("finished"));
     }
 
     #[tokio::test(start_paused = true)]

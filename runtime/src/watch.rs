@@ -2,7 +2,8 @@
 //!
 //! Owns the passage from the API's watch to what a consumer can rely on: every deletion is reported, also one that
 //! was missed while disconnected; an object of the same name but another UID is first reported as deleted; an object
-//! that does not decode is reported and the watch goes on. Never ends, never fails, never keeps the objects.
+//! that does not decode is reported and the watch goes on. And the loop that tells a consumer what its reading makes of
+//! that. A watch never ends, never fails, never keeps the objects.
 
 mod guarded;
 
@@ -15,9 +16,10 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Config};
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 pub use self::guarded::Guarded;
@@ -102,6 +104,58 @@ where
         Some((event, watch))
     })
     .boxed()
+}
+
+/// The same for all objects of a kind.
+pub fn watch_all<K>(client: Client) -> impl Stream<Item = Event<K>> + Send + Unpin
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    watch(Api::all(client), Config::default())
+}
+
+/// What a consumer is told of the objects of one source. `None`: nothing.
+#[derive(Debug)]
+pub struct Reading<Source, Told, Gone, Malformed> {
+    /// The source. A message can be made of it: that all has been told.
+    pub source: Source,
+    /// Of an object that is there.
+    pub told: Told,
+    /// Of one that is gone.
+    pub gone: Gone,
+    /// Of one that does not decode, as it came, and with what is wrong.
+    pub malformed: Malformed,
+}
+
+/// Tells what follows from each event, until nobody listens any more. Who is slow is waited for.
+pub async fn follow<K, Message: From<Source>, Source: Copy + Debug>(
+    mut events: impl Stream<Item = Event<K>> + Unpin,
+    reading: Reading<
+        Source,
+        impl Fn(K) -> Option<Message>,
+        impl Fn(&Key) -> Message,
+        impl Fn(&Key, &Value, &str) -> Option<Message>,
+    >,
+    sink: mpsc::Sender<Message>,
+) {
+    let source = reading.source;
+    while let Some(event) = events.next().await {
+        let message = match event {
+            Event::Applied(object) => (reading.told)(object),
+            Event::Deleted(key) => Some((reading.gone)(&key)),
+            Event::Undecodable { key, error, object } => {
+                warn!(?source, object = %key, error, "cannot be read: left as it was known before");
+                (reading.malformed)(&key, &object, &error)
+            }
+            Event::Synced => Some(source.into()),
+        };
+        if let Some(message) = message
+            && sink.send(message).await.is_err()
+        {
+            return;
+        }
+    }
 }
 
 type Source<K> = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<Guarded<K>>>> + Send>>;

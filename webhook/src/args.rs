@@ -9,7 +9,7 @@ use egret_runtime::args::Common;
 use egret_runtime::home::NAMESPACE;
 
 /// Port of the webhook unless `--address` says otherwise.
-pub const PORT: u16 = 9443;
+const PORT: u16 = 9443;
 
 /// Checks Egresses and pools before they are stored, and fills in what is left out.
 #[derive(Debug, Clone, Parser)]

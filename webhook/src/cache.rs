@@ -14,12 +14,11 @@ use egret_domain::admission::{Doubt, EgressDraft, Fact, Index, PoolDraft};
 use egret_domain::control::Object;
 use egret_runtime::describe;
 use egret_runtime::ready::Awaited;
-use egret_runtime::watch::{Event, Key, watch};
+use egret_runtime::watch::{Event, Key, watch_all};
 use futures::StreamExt;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
-use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -175,7 +174,7 @@ impl Cache {
     {
         let kind = K::kind(&K::DynamicType::default()).into_owned();
         let mut ready = Some(ready);
-        let mut events = watch::<K>(Api::all(client), Config::default());
+        let mut events = watch_all::<K>(client);
         while let Some(event) = events.next().await {
             match event {
                 Event::Applied(object) => self.note(told(&object)),

@@ -17,7 +17,7 @@ pub const API_VERSION: &str = "admission.k8s.io/v1";
 /// What question and answer are called.
 pub const REVIEW: &str = "AdmissionReview";
 /// The group of both kinds.
-pub const GROUP: &str = "crd.antrea.io";
+const GROUP: &str = "crd.antrea.io";
 /// No name in the API is longer, in bytes. More of what a question calls itself and others is not kept.
 const TEXT_MAX: usize = 253;
 const VERSIONS: [&str; 2] = ["v1beta1", "v1alpha2"];

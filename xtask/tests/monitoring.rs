@@ -205,8 +205,15 @@ fn every_alert_says_how_bad_it_is_and_what_is_the_matter() {
     }
 }
 
-/// All objects that kustomize makes of a folder, by kind and name.
-fn rendered(folder: &str) -> BTreeMap<(String, String), Value> {
+/// Kind, namespace (empty where there is none) and name.
+type Key = (String, String, String);
+
+fn key(kind: &str, namespace: &str, name: &str) -> Key {
+    (kind.to_owned(), namespace.to_owned(), name.to_owned())
+}
+
+/// All objects that kustomize makes of a folder.
+fn rendered(folder: &str) -> BTreeMap<Key, Value> {
     let assets = env::var_os("KUBEBUILDER_ASSETS");
     let built = assets.map(|assets| Path::new(&assets).join("kubectl"));
     let kubectl = built.filter(|path| path.exists());
@@ -218,13 +225,16 @@ fn rendered(folder: &str) -> BTreeMap<(String, String), Value> {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{folder}: {error}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let objects = text.split("\n---\n").map(|object| {
+    let mut objects = BTreeMap::new();
+    for object in text.split("\n---\n") {
         let object: Value = serde_saphyr::from_str(object).unwrap();
-        let word = |value: &Value| value.as_str().unwrap().to_owned();
-        let key = (word(&object["kind"]), word(&object["metadata"]["name"]));
-        (key, object)
-    });
-    objects.collect()
+        let (kind, meta) = (object["kind"].as_str().unwrap(), &object["metadata"]);
+        let namespace = meta["namespace"].as_str().unwrap_or_default();
+        let key = key(kind, namespace, meta["name"].as_str().unwrap());
+        let before = objects.insert(key.clone(), object);
+        assert!(before.is_none(), "{folder}: {key:?} twice");
+    }
+    objects
 }
 
 #[test]
@@ -236,7 +246,7 @@ fn the_components_add_to_the_default_installation_and_change_nothing_of_it() {
     let added: BTreeSet<_> = monitored
         .keys()
         .filter(|key| !default.contains_key(*key))
-        .map(|(kind, name)| format!("{kind} {name}"))
+        .map(|(kind, _, name)| format!("{kind} {name}"))
         .collect();
     let expected = [
         "ConfigMap egret-dashboard",
@@ -259,8 +269,8 @@ fn what_is_monitored_is_a_port_of_the_pods_that_are_selected() {
     let monitored = rendered("config/monitored");
     for part in ["operator", "webhook"] {
         let name = format!("egret-{part}");
-        let monitor = &monitored[&("PodMonitor".to_owned(), name.clone())];
-        let pods = &monitored[&("Deployment".to_owned(), name.clone())]["spec"]["template"];
+        let monitor = &monitored[&key("PodMonitor", "egret-system", &name)];
+        let pods = &monitored[&key("Deployment", "egret-system", &name)]["spec"]["template"];
         let wanted = monitor["spec"]["selector"]["matchLabels"]
             .as_object()
             .unwrap();

@@ -13,7 +13,7 @@ pub const TUNNEL: &str = "egret0";
 /// Name of the link that pooled IPv4 egress IPs sit on.
 pub const EGRESS_IPS: &str = "egret-ips";
 /// How many conntrack zones the flows on their gateway may have.
-pub const GATEWAY_ZONES: u16 = 0x4000;
+const GATEWAY_ZONES: u16 = 0x4000;
 /// Name of the nftables tables.
 pub const TABLE: &str = "egret";
 

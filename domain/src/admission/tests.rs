@@ -1,8 +1,8 @@
 //! What is let in, refused or warned of, object by object.
 
 mod egress;
+mod order;
 mod pool;
-mod scale;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -19,6 +19,21 @@ fn recorded(is_true: bool) -> Recorded {
     merge(&[], decided(is_true), BEFORE)
 }
 
+/// The compiler refuses the match where `ALL` leaves one out.
+#[test]
+fn all_types_are_listed() {
+    const A: Type = Type::ALL[0];
+    const B: Type = Type::ALL[1];
+    const C: Type = Type::ALL[2];
+    const D: Type = Type::ALL[3];
+    const E: Type = Type::ALL[4];
+    for kind in Type::ALL {
+        match kind {
+            A | B | C | D | E => {}
+        }
+    }
+}
+
 #[test]
 fn a_condition_seen_for_the_first_time_begins_now() {
     let expected = Recorded {

@@ -55,7 +55,7 @@ impl Pool {
     }
 
     /// The same for a pool that does not hand out what others do.
-    pub fn yielding(spec: &PoolSpec, yields: Vec<Yield>) -> Self {
+    pub(crate) fn yielding(spec: &PoolSpec, yields: Vec<Yield>) -> Self {
         let mut unavailable = spec.withheld();
         for range in yields.iter().flat_map(|one| &one.shared) {
             let family = unavailable.entry(range.family()).or_default();
@@ -132,14 +132,14 @@ impl Pool {
 
     /// The address that [`Pool::allocate`] would take: the lowest free one of the first range that has any, in the
     /// order of the spec.
-    pub fn next_free(&self) -> Option<IpAddr> {
+    pub(crate) fn next_free(&self) -> Option<IpAddr> {
         self.blocks
             .iter()
             .find_map(|block| from_number(block.family, block.free.first()?))
     }
 
     /// The first runs of free addresses in the order of allocation, at most so many.
-    pub fn free_ranges(&self, at_most: usize) -> Vec<IpRange> {
+    pub(crate) fn free_ranges(&self, at_most: usize) -> Vec<IpRange> {
         self.blocks
             .iter()
             .flat_map(Block::free_ranges)

@@ -85,7 +85,7 @@ impl Refusal {
     }
 
     /// The reason, to be read after the address.
-    pub fn predicate(&self) -> String {
+    pub(crate) fn predicate(&self) -> String {
         match self {
             Self::Outside { pool, .. } => format!("is in no range of pool {pool}"),
             Self::Reserved { range, why, .. } => {
@@ -105,7 +105,7 @@ impl Refusal {
 }
 
 /// What is said of addresses that an older pool hands out, to be read after them.
-pub fn also_in(older: &PoolName) -> String {
+pub(crate) fn also_in(older: &PoolName) -> String {
     format!("also lies in ExternalIPPool {older}, which is older and alone hands it out")
 }
 

@@ -128,7 +128,7 @@ impl Follower {
                 Err(failure) => {
                     failures = failures.saturating_add(1);
                     let delay = BACKOFF.delay(failures);
-                    let (category, error) = (failure.category(), describe(&failure));
+                    let (category, error) = (failure.category().as_str(), describe(&failure));
                     warn!(
                         category,
                         error,

@@ -10,7 +10,7 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 /// Replicas that did not all give the wanted answer are asked again after this time, and then less and less often.
 pub const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// However long they do not give it, they are asked again after this time.
-pub const ASK_AT_LEAST_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const ASK_AT_LEAST_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// A certificate, as it goes over the wire.
 pub type Der = Vec<u8>;

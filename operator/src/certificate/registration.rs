@@ -21,7 +21,7 @@ pub const NAME: &str = "egret";
 /// The Service of the webhook, and the port of its that the API server calls.
 pub const SERVICE: &str = "egret-webhook";
 /// See [`SERVICE`].
-pub const SERVICE_PORT: i32 = 443;
+const SERVICE_PORT: i32 = 443;
 
 /// Long enough for a busy replica, short enough for a person who waits.
 const TIMEOUT_S: i32 = 5;

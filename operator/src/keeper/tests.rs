@@ -16,8 +16,8 @@ use super::*;
 struct Problem(&'static str);
 
 impl Trouble for Problem {
-    fn category(&self) -> &'static str {
-        self.0
+    fn kind(&self) -> Kind {
+        Kind::Other(self.0)
     }
 
     fn restless() -> Self {

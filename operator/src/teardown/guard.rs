@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use egret_runtime::apply::{Error, How, NOT_LEADING, Part, amend, apply, within_limit};
+use egret_runtime::apply::{Category, Error, How, Part, amend, apply, within_limit};
 use egret_runtime::describe;
 use egret_runtime::home::NAMESPACE;
 use egret_runtime::live::Pulse;
@@ -57,9 +57,10 @@ impl Guard {
             }
             match self.look().await {
                 Ok(()) => {}
-                Err(error) if matches!(error.category(), NOT_LEADING | "conflict") => {}
+                Err(error)
+                    if matches!(error.category(), Category::NotLeading | Category::Conflict) => {}
                 Err(error) => {
-                    let (category, error) = (error.category(), describe(&error));
+                    let (category, error) = (error.category().as_str(), describe(&error));
                     warn!(
                         category,
                         error,

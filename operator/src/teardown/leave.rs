@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use egret_crds::{Egress, ExternalIPPool};
-use egret_runtime::apply::{Error, within_limit};
+use egret_runtime::apply::{Category, Error, within_limit};
 use egret_runtime::describe;
 use egret_runtime::home::{self, NAMESPACE};
 use futures::{TryStreamExt, stream};
@@ -75,7 +75,7 @@ fn done(what: &str, result: Result<(), Error>) -> bool {
         Ok(()) => true,
         Err(error) if is_locked_out(&error) => true,
         Err(error) => {
-            let (category, error) = (error.category(), describe(&error));
+            let (category, error) = (error.category().as_str(), describe(&error));
             warn!(category, error, "{what}: will retry");
             false
         }
@@ -112,7 +112,7 @@ where
 
 /// By the code: for kinds that are not defined any more the API server answers in plain text, without a reason.
 fn is_gone(error: &Error) -> bool {
-    error.category() == "not_found"
+    error.category() == Category::NotFound
 }
 
 /// What is not there any more has been taken away.

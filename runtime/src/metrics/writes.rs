@@ -35,6 +35,6 @@ impl Writes {
 pub fn outcome<T>(result: &Result<T, Error>) -> &'static str {
     match result {
         Ok(_) => "written",
-        Err(failure) => failure.category(),
+        Err(failure) => failure.category().as_str(),
     }
 }

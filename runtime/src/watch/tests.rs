@@ -198,3 +198,47 @@ fn a_list_that_breaks_off_deletes_nothing() {
     let events = seen.take::<ConfigMap>(watcher::Event::InitDone);
     assert_eq!(events, [Event::Deleted(key("b")), Event::Synced]);
 }
+
+/// Where a message can come from.
+#[derive(Debug, Clone, Copy)]
+struct Maps;
+
+impl From<Maps> for String {
+    fn from(_: Maps) -> Self {
+        "all told".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_is_told_what_its_reading_makes_of_each_event() {
+    let applied = |name: &str| Event::Applied(serde_json::from_value(object(name, "1")).unwrap());
+    let key = Key {
+        namespace: None,
+        name: "b".to_owned(),
+    };
+    let undecodable = Event::Undecodable {
+        key: key.clone(),
+        error: "no map".to_owned(),
+        object: json!(7),
+    };
+    let events = [
+        applied("a"),
+        applied("hidden"),
+        Event::Deleted(key),
+        undecodable,
+        Event::Synced,
+    ];
+    let reading = Reading {
+        source: Maps,
+        told: |map: ConfigMap| map.metadata.name.filter(|name| name != "hidden"),
+        gone: |key: &Key| format!("{key} gone"),
+        malformed: |key: &Key, object: &Value, error: &str| Some(format!("{key} {object} {error}")),
+    };
+    let (sink, mut messages) = mpsc::channel(8);
+    let endless = futures::stream::iter(events).chain(futures::stream::pending());
+    let following = tokio::spawn(follow(endless.boxed(), reading, sink));
+    for expected in ["a", "b gone", "b 7 no map", "all told"] {
+        assert_eq!(messages.recv().await.as_deref(), Some(expected));
+    }
+    following.abort();
+}

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use egret_crds::keyring::Key;
+use egret_runtime::apply::Category;
 use egret_runtime::live::Liveness;
 use serde_json::json;
 
@@ -331,7 +332,7 @@ async fn an_operator_that_was_slower_than_another_reads_again_what_that_has_writ
     let late = slow
         .change_keys(api.now(), Change::Make, &[], &before)
         .await;
-    assert!(matches!(late, Err(Problem::Api(error)) if error.category() == "conflict"));
+    assert!(matches!(late, Err(Problem::Api(error)) if error.category() == Category::Conflict));
     slow.settle().await.unwrap();
     assert_eq!(api.keys(), keys);
 }
@@ -361,7 +362,7 @@ async fn what_another_has_written_since_is_neither_overwritten_nor_deleted() {
         let what = format!("{step:?}");
         let taken = late.take(api.now(), step, &before, &settings).await;
         let is_conflict =
-            matches!(&taken, Err(Problem::Api(error)) if error.category() == "conflict");
+            matches!(&taken, Err(Problem::Api(error)) if error.category() == Category::Conflict);
         assert!(is_conflict, "{what}: {taken:?}");
     }
     for path in [CONFIG_MAP, DAEMON_SET, "egressnodes/node-1"] {

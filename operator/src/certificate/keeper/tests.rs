@@ -363,7 +363,7 @@ async fn an_older_bundle_is_not_written_over_a_newer_one() {
         .register(&stale, &format!("{bundle}\n"))
         .await
         .unwrap_err();
-    assert_eq!(error.category(), "conflict");
+    assert_eq!(error.category().as_str(), "conflict");
     assert_eq!(api.object(MUTATING)["webhooks"], now["webhooks"]);
 }
 
