@@ -29,7 +29,9 @@ impl Control {
         };
         let fact = &entry.fact;
         let is_held = self.holder(fact).is_some();
-        if fact.has_finalizer && (fact.is_static() || fact.deleting && !is_held) {
+        let is_let_go =
+            fact.deleting && !is_held || fact.is_static() && !self.is_held_as_before(fact);
+        if fact.has_finalizer && is_let_go {
             return vec![EgressWrite::Release];
         }
         if fact.deleting && !is_held {
@@ -47,6 +49,15 @@ impl Control {
             .chain(own)
             .chain(status)
             .collect()
+    }
+
+    /// Whether a node may still answer for what the Egress was before its last change. An agent that has seen the change
+    /// has let go of a pooled IP before it reports of the new generation.
+    fn is_held_as_before(&self, fact: &EgressFact) -> bool {
+        let said = fact.status.condition(Type::IpAssigned);
+        let is_of_now =
+            said.is_some_and(|said| said.is_true && said.observed_generation == fact.generation);
+        self.holder(fact).is_some() && !is_of_now
     }
 
     /// What an Egress's conditions should be.
@@ -124,11 +135,11 @@ fn own(entry: &Entry) -> Option<EgressWrite> {
 
 /// A static Egress's address is its user's alone, or each change of it would be a conflict with the operator. Where
 /// nobody has written it but the operator (a client-side apply says the same and owns nothing), giving it up would take
-/// it away, and the API server would refuse that: it stays.
+/// it away, and the API server would refuse that: it stays. So does the finalizer, until no node answers for a pooled IP.
 fn leave_to_the_user(fact: &EgressFact) -> Option<EgressWrite> {
     let is_shared = fact.ip_writer == Writer::Both;
     (fact.is_static() && is_shared).then_some(EgressWrite::Own {
-        finalizer: false,
+        finalizer: fact.has_finalizer,
         ip: None,
     })
 }

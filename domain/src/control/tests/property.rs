@@ -317,7 +317,7 @@ impl Cluster {
         }
     }
 
-    fn no_ip_is_given_while_another_node_answers_for_it(&self, placed: &BTreeSet<EgressName>) {
+    fn no_ip_is_given_while_another_node_answers_for_it(&self) {
         for (egress, ip) in self.allocated_egresses() {
             let answers = |other: &&EgressFact| {
                 let node = other.status.node.as_ref();
@@ -325,10 +325,22 @@ impl Cluster {
                     && node.is_some_and(|node| self.world.nodes.contains_key(node))
             };
             let others = self.world.egresses.values();
-            // What a user places by hand is beyond the operator.
-            let mut others =
-                others.filter(|other| other.name != egress.name && !placed.contains(&other.name));
+            let mut others = others.filter(|other| other.name != egress.name);
             assert_eq!(others.find(answers), None, "{ip} is given to {egress:?}");
+        }
+    }
+
+    fn no_egress_goes_while_a_node_answers_for_it(
+        &self,
+        before: &BTreeMap<EgressName, EgressFact>,
+    ) {
+        let gone = before
+            .values()
+            .filter(|egress| !self.world.egresses.contains_key(&egress.name));
+        for egress in gone {
+            let node = egress.status.node.as_ref();
+            let is_there = node.is_some_and(|node| self.control.gone(node).is_none());
+            assert!(!is_there, "{egress:?}");
         }
     }
 
@@ -392,14 +404,19 @@ proptest! {
     ) {
         let mut cluster = Cluster::new(0);
         furnished().filter(|_| is_furnished).for_each(|step| cluster.happen(step));
-        let mut placed = BTreeSet::new();
         for step in steps {
+            let before = cluster.world.egresses.clone();
+            let may_let_go = matches!(
+                step,
+                Step::Tear(_) | Step::Agents(_) | Step::AllAgents | Step::Wait
+            );
             cluster.happen(step);
-            let by_hand = cluster.world.egresses.values().filter(|egress| egress.pool.is_none());
-            placed.extend(by_hand.map(|egress| egress.name.clone()));
             cluster.no_ip_is_given_twice();
             cluster.no_ip_is_outside_its_pool();
-            cluster.no_ip_is_given_while_another_node_answers_for_it(&placed);
+            cluster.no_ip_is_given_while_another_node_answers_for_it();
+            if !may_let_go {
+                cluster.no_egress_goes_while_a_node_answers_for_it(&before);
+            }
             cluster.candidates_are_eligible_and_within_limits();
             // A restart gives up a move that is under way.
             if cluster.moving().is_empty() {
