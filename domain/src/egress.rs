@@ -92,9 +92,4 @@ impl Egress {
     pub fn is_static(&self) -> bool {
         matches!(self.mode, Mode::Static { .. })
     }
-
-    /// The order in which waiting Egresses are served: oldest first, then by name.
-    pub fn seniority(&self) -> (i64, &EgressName) {
-        (self.created, &self.name)
-    }
 }
