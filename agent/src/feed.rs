@@ -188,9 +188,12 @@ pub async fn namespaces(client: Client, sink: Sink) {
     .await;
 }
 
-/// Follows the nodes.
-pub async fn nodes(client: Client, sink: Sink) {
-    let told = |object: Node| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object)))));
+/// Follows the nodes; each may hold `max_egress_ips` unless it says otherwise itself.
+pub async fn nodes(client: Client, max_egress_ips: usize, sink: Sink) {
+    let told = |object: Node| {
+        let node = parse::node(&object, max_egress_ips);
+        Some(Message::Fact(Fact::Node(Box::new(node))))
+    };
     let gone = |key: &Key| Fact::NodeGone(key.name.as_str().into());
     follow(all(&client), Source::Nodes, sink, told, gone, |_, _| None).await;
 }
