@@ -174,7 +174,7 @@ impl Index {
             .collect()
     }
 
-    /// How many of this node's Pod addresses an Egress selects.
+    /// How many of this node's Pod addresses an Egress selects, also those that wait for their egress IP.
     pub fn pods_served(&self) -> usize {
         self.planned
             .iter()
