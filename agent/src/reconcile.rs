@@ -191,10 +191,10 @@ impl<K: Kernel> Reconciler<K> {
             done?;
         }
         self.is_known = true;
-        for ip in &commit.withdraw {
+        for ip in commit.let_go() {
             info!(%ip, "egress IP let go");
         }
-        for ip in &commit.assume {
+        for ip in commit.taken() {
             info!(%ip, "egress IP held");
         }
         Ok(())
