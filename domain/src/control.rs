@@ -11,7 +11,6 @@
 mod allocation;
 mod beginning;
 mod census;
-mod decision;
 mod fact;
 mod liveness;
 mod moving;
@@ -21,15 +20,16 @@ mod pools;
 mod report;
 mod verdict;
 mod why;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
 pub use self::census::{Census, Counts, State};
-pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
 pub use self::liveness::{Pulse, is_lost};
+pub use self::writes::{EgressWrite, NodeWarning, Object, PoolWrite};
 
 use self::liveness::Agents;
 use self::overlapped::Overlapped;
@@ -148,9 +148,10 @@ impl Control {
         }
     }
 
-    /// What to write so that the objects say what they should. Each decision is given once, and again whenever its
-    /// object has changed and still does not say it, or after [`Fact::NotWritten`].
-    pub fn decide(&mut self) -> Vec<Decision> {
+    /// The objects that do not say what they should: what to write to each, [`Control::writes_to_egress`] and
+    /// [`Control::writes_to_pool`] tell when its turn has come. Each is given once, and again whenever it has changed and
+    /// still does not say it, or after [`Fact::NotWritten`].
+    pub fn decide(&mut self) -> Vec<Object> {
         if !self.is_synced {
             self.rest();
             return Vec::new();

@@ -1,28 +1,26 @@
-//! What to write.
+//! What each object should say, against what it says.
 //!
-//! Owns the comparison of what the objects should say with what they say. Never gives a decision that would change
-//! nothing.
+//! Owns when a finalizer comes and goes, when a holder is cleared, and which writes bring an object to say what it should.
+//! Never gives one that would change nothing.
 
 use super::liveness::lose;
-use super::{Control, Decision, EgressFact, EgressWrite, Entry, PoolWrite, Writer, take, verdict};
+use super::{Control, EgressFact, EgressWrite, Entry, Object, PoolWrite, Writer, take, verdict};
 use crate::condition::{Condition, Recorded, Type};
 use crate::name::{EgressName, PoolName};
 
 impl Control {
-    pub(super) fn report(&mut self) -> Vec<Decision> {
-        let (egresses, pools) = (take(&mut self.dirty.egresses), take(&mut self.dirty.pools));
-        let of_egresses = egresses.iter().flat_map(|name| {
-            let writes = self.writes_to_egress(name).into_iter();
-            writes.map(|write| Decision::Egress(name.clone(), write))
-        });
-        let of_pools = pools.iter().flat_map(|name| {
-            let writes = self.writes_to_pool(name).into_iter();
-            writes.map(|write| Decision::Pool(name.clone(), write))
-        });
-        of_egresses.chain(of_pools).collect()
+    pub(super) fn report(&mut self) -> Vec<Object> {
+        let (mut egresses, mut pools) =
+            (take(&mut self.dirty.egresses), take(&mut self.dirty.pools));
+        egresses.retain(|name| !self.writes_to_egress(name).is_empty());
+        pools.retain(|name| !self.writes_to_pool(name).is_empty());
+        let egresses = egresses.into_iter().map(Object::Egress);
+        egresses
+            .chain(pools.into_iter().map(Object::Pool))
+            .collect()
     }
 
-    /// What to write to an Egress as things are now, in this order; nothing that [`Control::decide`] would not give.
+    /// What to write to an Egress as things are now, in this order; nothing if it says what it should.
     pub fn writes_to_egress(&self, name: &EgressName) -> Vec<EgressWrite> {
         let Some(entry) = self.egresses.get(name) else {
             return Vec::new();
@@ -91,7 +89,7 @@ impl Control {
         Some(EgressWrite::ClearHolder { node, because })
     }
 
-    /// What to write to a pool as things are now, in this order; nothing that [`Control::decide`] would not give.
+    /// What to write to a pool as things are now, in this order; nothing if it says what it should.
     pub fn writes_to_pool(&self, name: &PoolName) -> Vec<PoolWrite> {
         let pool = self.pools.get(name);
         let Some((pool, fact)) = pool.and_then(|pool| Some((pool, pool.fact.as_ref()?))) else {
