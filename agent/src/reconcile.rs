@@ -23,7 +23,7 @@ use crate::feed::{Message, Source};
 use crate::kernel::{Error, Kernel};
 use crate::membership::{Alive, Peers};
 use crate::metrics::Metrics;
-use crate::report::{Absences, NodeReport};
+use crate::report::{Missed, NodeReport};
 use crate::status::Statuses;
 
 /// Without any error the kernel is compared this often: somebody may have changed it.
@@ -57,7 +57,7 @@ pub struct Reconciler<K> {
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
     compare_at: Instant,
-    absences: Absences,
+    missed: Missed,
     /// Whether what stands in the kernel is what was planned last, and the neighbours were told of it. Not so at the
     /// start, nor from a failure to the next full comparison.
     is_known: bool,
@@ -76,7 +76,7 @@ impl<K: Kernel> Reconciler<K> {
             awaited: Source::all(),
             ready: Some(ready),
             compare_at: Instant::now(),
-            absences: Absences::default(),
+            missed: Missed::default(),
             is_known: false,
             failures: 0,
             pulse,
@@ -256,9 +256,9 @@ impl<K: Kernel> Reconciler<K> {
     }
 
     fn tell(&mut self, error: Option<&Error>) {
-        self.absences.set(self.index.absent(), Timestamp::now());
+        self.missed.set(self.index.missed(), Timestamp::now());
         let failed = error.map(|error| (error.check(), egret_runtime::describe(error)));
-        let now = NodeReport::of(&self.index, &self.absences, failed);
+        let now = NodeReport::of(&self.index, &self.missed, failed);
         now.show(&self.outlets.metrics);
         self.outlets.report.send_if_modified(|report| {
             let is_news = *report != now;

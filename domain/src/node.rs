@@ -187,8 +187,8 @@ impl Index {
         self.selection.overlapped()
     }
 
-    /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
-    pub fn absent(&self) -> BTreeSet<NodeName> {
+    /// The nodes that this one misses: their agents should answer and do not. None before silence may be taken for that.
+    pub fn missed(&self) -> BTreeSet<NodeName> {
         let peers = self.cluster.addresses(&self.me).into_keys();
         peers
             .filter(|peer| !self.membership.is_alive(peer))

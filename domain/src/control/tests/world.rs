@@ -18,7 +18,7 @@ pub(super) struct World {
     pub(super) nodes: BTreeMap<NodeName, Node>,
     /// What agents report of their nodes: whether these can be gateways.
     pub(super) reports: BTreeMap<NodeName, bool>,
-    pub(super) pulses: BTreeMap<NodeName, Pulse>,
+    pub(super) signs: BTreeMap<NodeName, Sign>,
     /// By agent, the nodes that it has not heard of for longer than a lease.
     pub(super) missed: BTreeMap<NodeName, BTreeSet<NodeName>>,
 }
@@ -42,9 +42,9 @@ impl World {
             .cloned()
             .map(|node| Fact::Node(Box::new(node)));
         let reports = self.reports.keys().map(|node| self.report_of(node));
-        let pulses = self.pulses.keys().map(|node| self.pulse_of(node));
+        let signs = self.signs.keys().map(|node| self.sign_of(node));
         let missed = self.missed.keys().map(|by| self.missed_by(by));
-        let agents = reports.chain(pulses).chain(missed);
+        let agents = reports.chain(signs).chain(missed);
         egresses.chain(pools).chain(nodes).chain(agents).collect()
     }
 
@@ -56,10 +56,10 @@ impl World {
         }
     }
 
-    pub(super) fn pulse_of(&self, node: &NodeName) -> Fact {
-        Fact::Pulse {
+    pub(super) fn sign_of(&self, node: &NodeName) -> Fact {
+        Fact::Sign {
             node: node.clone(),
-            pulse: self.pulses.get(node).copied(),
+            sign: self.signs.get(node).copied(),
         }
     }
 
@@ -72,7 +72,7 @@ impl World {
 
     /// Whether somebody has lost sight of a node: it may be without power.
     fn is_away(&self, node: &NodeName) -> bool {
-        let is_silent = self.pulses.get(node) == Some(&Pulse::Silent);
+        let is_silent = self.signs.get(node) == Some(&Sign::Ceased);
         is_silent || self.missed.values().any(|nodes| nodes.contains(node))
     }
 
