@@ -18,7 +18,7 @@ use egret_domain::pool::PoolSpec;
 use egret_runtime::packed::Packed;
 use egret_runtime::watch::{Event, Key, Reading, follow, watch, watch_all};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -168,11 +168,15 @@ pub async fn namespaces(client: Client, sink: Sink) {
     follow(watch_all(client), reading, sink).await;
 }
 
-/// Follows the nodes.
-pub async fn nodes(client: Client, sink: Sink) {
+/// Follows the nodes; each may hold `max_egress_ips` unless it says otherwise itself.
+pub async fn nodes(client: Client, max_egress_ips: usize, sink: Sink) {
+    let told = |object: Node| {
+        let node = parse::node(&object, max_egress_ips);
+        Some(Message::Fact(Fact::Node(Box::new(node))))
+    };
     let reading = Reading {
         source: Source::Nodes,
-        told: |object| Some(Message::Fact(Fact::Node(Box::new(parse::node(&object))))),
+        told,
         gone: |key: &Key| Message::Fact(Fact::NodeGone(key.name.as_str().into())),
         malformed: left,
     };

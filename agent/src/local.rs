@@ -1,11 +1,12 @@
 //! The addresses on this node's links, as the user moves them about: by these a static egress IP is found.
 //!
-//! Owns the watch on them. Never reports Egret's own links, nor changes anything.
+//! Owns the watch on them, and the fact that they are. Never reports Egret's own links, nor changes anything.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use egret_domain::node::Fact;
 use egret_runtime::describe;
 use egret_runtime::live::Pulse;
 use futures::{FutureExt, StreamExt};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use crate::feed::{Message, Sink, Source};
 use crate::kernel::{Error, addresses};
 
 /// Without any event the addresses are read again after this time: an event may have been lost.
@@ -22,6 +24,18 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_millis(10);
 /// After a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Tells the reconciler of the addresses that [`watch`] sends. Ends when either end does.
+pub async fn tell(mut addresses: mpsc::Receiver<BTreeSet<IpAddr>>, sink: Sink) {
+    while let Some(addresses) = addresses.recv().await {
+        let told = Message::Fact(Fact::LocalAddresses(addresses));
+        for message in [told, Message::Synced(Source::LocalAddresses)] {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
 
 /// Sends the addresses of this node that are not Egret's, whose have this protocol number: at once, and whenever they
 /// change. Ends when nobody listens.

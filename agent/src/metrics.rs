@@ -85,7 +85,7 @@ impl Metrics {
         );
         registry.register(
             "pods_served",
-            "Pods of this node that have an egress IP",
+            "Addresses of this node's Pods that an Egress selects, also those that wait for their egress IP",
             self.pods.clone(),
         );
         registry.register(

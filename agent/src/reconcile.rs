@@ -24,7 +24,7 @@ use crate::feed::{Message, Source};
 use crate::kernel::{Error, Kernel};
 use crate::membership::{Alive, Peers};
 use crate::metrics::Metrics;
-use crate::report::{Absences, NodeReport};
+use crate::report::{Missed, NodeReport};
 use crate::status::Statuses;
 
 /// Without any error the kernel is compared this often: somebody may have changed it.
@@ -60,7 +60,7 @@ pub struct Reconciler<K> {
     awaited: BTreeSet<Source>,
     ready: Option<Awaited>,
     compare_at: Instant,
-    absences: Absences,
+    missed: Missed,
     /// Whether what stands in the kernel is what was planned last, and the neighbours were told of it. Not so at the
     /// start, nor from a failure to the next full comparison.
     is_known: bool,
@@ -79,7 +79,7 @@ impl<K: Kernel> Reconciler<K> {
             awaited: Source::all(),
             ready: Some(ready),
             compare_at: Instant::now(),
-            absences: Absences::default(),
+            missed: Missed::default(),
             is_known: false,
             failures: 0,
             pulse,
@@ -194,10 +194,10 @@ impl<K: Kernel> Reconciler<K> {
             done?;
         }
         self.is_known = true;
-        for ip in &commit.withdraw {
+        for ip in commit.let_go() {
             info!(%ip, "egress IP let go");
         }
-        for ip in &commit.assume {
+        for ip in commit.taken() {
             info!(%ip, "egress IP held");
         }
         Ok(())
@@ -257,9 +257,9 @@ impl<K: Kernel> Reconciler<K> {
     }
 
     fn tell(&mut self, error: Option<&Error>) {
-        self.absences.set(self.index.absent(), Timestamp::now());
+        self.missed.set(self.index.missed(), Timestamp::now());
         let failed = error.map(|error| (error.check(), egret_runtime::describe(error)));
-        let now = NodeReport::of(&self.index, &self.absences, failed);
+        let now = NodeReport::of(&self.index, &self.missed, failed);
         now.show(&self.outlets.metrics);
         self.outlets.report.send_if_modified(|report| {
             let is_news = *report != now;

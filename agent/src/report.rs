@@ -34,18 +34,18 @@ const WRITE_EVERY: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Of the networks that a node is in, more are not reported.
 const MOST_SUBNETS: usize = 64;
-/// Of the nodes that do not answer, more are not reported: every other node reports them too.
-const MOST_DOWN: usize = 256;
+/// Of the nodes that it misses, more are not reported: every other node reports them too.
+const MOST_MISSED: usize = 256;
 
-/// The nodes whose agents do not answer, and since when.
+/// The nodes that this one misses, since when: their agents do not answer it. The report has them as `peersDown`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Absences(BTreeMap<NodeName, Timestamp>);
+pub struct Missed(BTreeMap<NodeName, Timestamp>);
 
-impl Absences {
-    /// These are absent now; one that was before still is.
-    pub fn set(&mut self, absent: BTreeSet<NodeName>, now: Timestamp) {
+impl Missed {
+    /// These are missed now; one that was before has been since then.
+    pub fn set(&mut self, missed: BTreeSet<NodeName>, now: Timestamp) {
         let before = std::mem::take(&mut self.0);
-        self.0 = absent
+        self.0 = missed
             .into_iter()
             .map(|node| {
                 let since = before.get(&node).copied().unwrap_or(now);
@@ -61,7 +61,7 @@ pub struct NodeReport {
     held: BTreeSet<IpAddr>,
     pods: usize,
     overlapped: BTreeSet<EgressName>,
-    down: Absences,
+    missed: Missed,
     /// Where Egress is off: whether nothing of Egret is left here.
     off: Option<bool>,
     /// The check that failed, and what to do.
@@ -71,13 +71,13 @@ pub struct NodeReport {
 }
 
 impl NodeReport {
-    /// What the index says, who is absent, and what failed.
-    pub fn of(index: &Index, down: &Absences, failed: Option<(&'static str, String)>) -> Self {
+    /// What the index says, who is missed, and what failed.
+    pub fn of(index: &Index, missed: &Missed, failed: Option<(&'static str, String)>) -> Self {
         Self {
             held: index.held(),
             pods: index.pods_served(),
             overlapped: index.overlapped(),
-            down: down.clone(),
+            missed: missed.clone(),
             failed,
             off: None,
             is_known: true,
@@ -86,7 +86,7 @@ impl NodeReport {
 
     #[cfg(test)]
     pub(crate) fn misses(&self, node: &NodeName) -> bool {
-        self.down.0.contains_key(node)
+        self.missed.0.contains_key(node)
     }
 
     /// What there is to tell where Egress is off: whether nothing of Egret is left on this node, and what failed.
@@ -244,7 +244,7 @@ fn wanted(
     now: Timestamp,
 ) -> Value {
     let failed = report.failed.iter();
-    let down = report.down.0.iter().take(MOST_DOWN);
+    let missed = report.missed.0.iter().take(MOST_MISSED);
     let always = [
         ("version", json!(env!("CARGO_PKG_VERSION"))),
         ("tunnelAddress", json!(address.to_string())),
@@ -265,7 +265,8 @@ fn wanted(
         ),
         (
             "peersDown",
-            down.map(|(node, since)| json!({"node": node.as_str(), "since": Time(*since)}))
+            missed
+                .map(|(node, since)| json!({"node": node.as_str(), "since": Time(*since)}))
                 .collect(),
         ),
         ("gossipKeys", texts(keys)),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use egret_crds::keyring::Keyring;
 use egret_crds::settings;
 use egret_domain::name::NodeName;
-use egret_domain::node::{Fact, Index};
+use egret_domain::node::Index;
 use egret_runtime::process::{self, Process};
 use egret_runtime::{Failure, client};
 use kube::Client;
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::args::Args;
-use crate::feed::{self, Message, Sink, Source};
+use crate::feed::{self, Sink};
 use crate::kernel::linux::Linux;
 use crate::kernel::settings::Settings;
 use crate::membership::{self, Alive, Membership, keys};
@@ -141,13 +141,14 @@ async fn serve(
         address: args.node_address,
     };
     speaker.speak(statuses, reports, keys, process);
-    feed_all(process, &client, &me, &sink);
+    let max_egress_ips = configured.max_egress_ips_per_node.into();
+    feed_all(process, &client, &me, &sink, max_egress_ips);
     let (addresses, seen) = mpsc::channel(16);
     let pulse = process.liveness.pulse("address watch");
     let watch = local::watch(addresses, args.settings.route_protocol, pulse);
     let tasks = &mut process.tasks;
     tasks.spawn_until_shutdown("address watch", watch);
-    tasks.spawn_until_shutdown("local addresses", local_addresses(seen, sink));
+    tasks.spawn_until_shutdown("local addresses", local::tell(seen, sink));
     Ok(())
 }
 
@@ -221,27 +222,19 @@ impl Speaker {
     }
 }
 
-fn feed_all(process: &mut Process, client: &Client, me: &NodeName, sink: &Sink) {
+fn feed_all(
+    process: &mut Process,
+    client: &Client,
+    me: &NodeName,
+    sink: &Sink,
+    max_egress_ips: usize,
+) {
     let tasks = &mut process.tasks;
     let (client, sink) = (|| client.clone(), || sink.clone());
     tasks.spawn_until_shutdown("egresses", feed::egresses(client(), sink()));
     tasks.spawn_until_shutdown("pools", feed::pools(client(), sink()));
     tasks.spawn_until_shutdown("pods", feed::pods(client(), me.clone(), sink()));
     tasks.spawn_until_shutdown("namespaces", feed::namespaces(client(), sink()));
-    tasks.spawn_until_shutdown("nodes", feed::nodes(client(), sink()));
+    tasks.spawn_until_shutdown("nodes", feed::nodes(client(), max_egress_ips, sink()));
     tasks.spawn_until_shutdown("service networks", feed::service_cidrs(client(), sink()));
-}
-
-async fn local_addresses(
-    mut seen: mpsc::Receiver<std::collections::BTreeSet<std::net::IpAddr>>,
-    sink: Sink,
-) {
-    while let Some(addresses) = seen.recv().await {
-        let told = Message::Fact(Fact::LocalAddresses(addresses));
-        for message in [told, Message::Synced(Source::LocalAddresses)] {
-            if sink.send(message).await.is_err() {
-                return;
-            }
-        }
-    }
 }

@@ -67,7 +67,7 @@ pub struct EgressNodeStatus {
     /// How many egress IPs the node holds.
     #[serde(rename = "egressIPCount", default)]
     pub egress_ip_count: i32,
-    /// How many of the node's Pods leave the cluster with an egress IP.
+    /// How many addresses of the node's Pods an Egress selects, also those that wait for their egress IP.
     #[serde(default)]
     pub pods: i32,
     /// Checks of the node that failed.

@@ -11,7 +11,6 @@
 mod allocation;
 mod beginning;
 mod census;
-mod decision;
 mod fact;
 mod liveness;
 mod moving;
@@ -21,15 +20,16 @@ mod pools;
 mod report;
 mod verdict;
 mod why;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::net::IpAddr;
 
 pub use self::census::{Census, Counts, State};
-pub use self::decision::{Decision, EgressWrite, NodeWarning, Object, PoolWrite};
 pub use self::fact::{EgressFact, EgressStatus, Fact, PoolFact, Writer};
-pub use self::liveness::{Pulse, is_lost};
+pub use self::liveness::{Sign, is_lost};
+pub use self::writes::{EgressWrite, NodeWarning, Object, PoolWrite};
 
 use self::liveness::Agents;
 use self::overlapped::Overlapped;
@@ -123,34 +123,35 @@ impl Control {
     /// Notes a fact. Cheap: the conclusions are drawn by [`Control::decide`].
     pub fn apply(&mut self, fact: Fact) {
         match fact {
-            Fact::Egress(fact) => self.egress_is(*fact),
-            Fact::EgressGone(name) => self.egress_gone(&name),
-            Fact::Pool(fact) => self.pool_is(*fact),
-            Fact::PoolUnreadable(name) => self.pool_unreadable(&name),
-            Fact::PoolGone(name) => self.pool_gone(&name),
-            Fact::Node(node) => self.node_is(*node),
-            Fact::NodeGone(name) => self.node_gone(&name),
-            Fact::NodeFitness { node, is_fit } => self.node_fitness_is(node, is_fit),
-            Fact::ReportGone(node) => self.report_gone(&node),
-            Fact::Pulse { node, pulse } => self.pulse_is(node, pulse),
-            Fact::Missed { by, nodes } => self.missed_are(&by, &nodes),
-            Fact::Overlapped { node, egresses } => self.overlapped_are(&node, egresses),
-            Fact::Off(is_off) => self.off_is(is_off),
+            Fact::Egress(fact) => self.set_egress(*fact),
+            Fact::EgressGone(name) => self.remove_egress(&name),
+            Fact::Pool(fact) => self.set_pool(*fact),
+            Fact::PoolUnreadable(name) => self.set_pool_unreadable(&name),
+            Fact::PoolGone(name) => self.remove_pool(&name),
+            Fact::Node(node) => self.set_node(*node),
+            Fact::NodeGone(name) => self.remove_node(&name),
+            Fact::NodeFitness { node, is_fit } => self.set_fitness(node, is_fit),
+            Fact::ReportGone(node) => self.remove_report(&node),
+            Fact::Sign { node, sign } => self.set_sign(node, sign),
+            Fact::Missed { by, nodes } => self.set_missed(&by, &nodes),
+            Fact::Overlapped { node, egresses } => self.set_overlapped(&node, egresses),
+            Fact::Off(is_off) => self.set_off(is_off),
             Fact::NotWritten(Object::Egress(name)) => {
                 self.dirty.egresses.insert(name);
             }
             Fact::NotWritten(Object::Pool(name)) => {
                 self.dirty.pools.insert(name);
             }
-            Fact::Time(now_s) => self.places.moves.is_time(now_s),
+            Fact::Time(now_s) => self.places.moves.set_time(now_s),
             Fact::Synced => self.begin(),
             Fact::Superseded => self.step_back(),
         }
     }
 
-    /// What to write so that the objects say what they should. Each decision is given once, and again whenever its
-    /// object has changed and still does not say it, or after [`Fact::NotWritten`].
-    pub fn decide(&mut self) -> Vec<Decision> {
+    /// The objects that do not say what they should: what to write to each, [`Control::writes_to_egress`] and
+    /// [`Control::writes_to_pool`] tell when its turn has come. Each is given once, and again whenever it has changed and
+    /// still does not say it, or after [`Fact::NotWritten`].
+    pub fn decide(&mut self) -> Vec<Object> {
         if !self.is_synced {
             self.rest();
             return Vec::new();
@@ -171,7 +172,7 @@ impl Control {
         nodes.filter_map(verdict::of_limit).collect()
     }
 
-    fn egress_is(&mut self, fact: EgressFact) {
+    fn set_egress(&mut self, fact: EgressFact) {
         if self
             .egresses
             .get(&fact.name)
@@ -203,7 +204,7 @@ impl Control {
         }
     }
 
-    fn egress_gone(&mut self, name: &EgressName) {
+    fn remove_egress(&mut self, name: &EgressName) {
         let Some(gone) = self.egresses.remove(name) else {
             return;
         };
@@ -228,29 +229,29 @@ impl Control {
         }
         let node = |fact: Option<&EgressFact>| fact.and_then(|fact| fact.status.node.clone());
         let (old, new) = (node(before), node(now));
-        self.is_named_anew(old.as_ref(), new.as_ref());
+        self.note_named(old.as_ref(), new.as_ref());
         self.held.exchange(old.as_ref(), new.as_ref(), name);
     }
 
-    fn off_is(&mut self, is_off: bool) {
+    fn set_off(&mut self, is_off: bool) {
         if mem::replace(&mut self.is_off, is_off) != is_off {
             self.dirty.egresses.extend(self.egresses.keys().cloned());
         }
     }
 
-    fn pool_is(&mut self, fact: PoolFact) {
+    fn set_pool(&mut self, fact: PoolFact) {
         self.dirty.pools.insert(fact.name.clone());
         let concerned = self.pools.set(fact, &self.addresses);
         self.review_pools(concerned);
     }
 
-    fn pool_unreadable(&mut self, name: &PoolName) {
+    fn set_pool_unreadable(&mut self, name: &PoolName) {
         if self.pools.set_unreadable(name) {
             self.review_users_of(name);
         }
     }
 
-    fn pool_gone(&mut self, name: &PoolName) {
+    fn remove_pool(&mut self, name: &PoolName) {
         let concerned = self.pools.remove(name, &self.addresses);
         self.dirty.pools.remove(name);
         self.review_users_of(name);
@@ -270,33 +271,27 @@ impl Control {
         }
     }
 
-    fn node_is(&mut self, node: Node) {
+    fn set_node(&mut self, node: Node) {
         let name = node.name.clone();
-        let is_fit = node.ready_for_egress && !self.unfit.contains(&name);
-        let before = self.nodes.insert(
-            name.clone(),
-            Node {
-                ready_for_egress: is_fit,
-                ..node
-            },
-        );
+        let is_fit = node.is_fit && !self.unfit.contains(&name);
+        let before = self.nodes.insert(name.clone(), Node { is_fit, ..node });
         self.node_changed(&name, before.as_ref());
     }
 
-    fn node_gone(&mut self, name: &NodeName) {
+    fn remove_node(&mut self, name: &NodeName) {
         let before = self.nodes.remove(name);
-        self.places.moves.has_gone(name);
+        self.places.moves.forget_node(name);
         self.node_changed(name, before.as_ref());
     }
 
-    fn report_gone(&mut self, name: &NodeName) {
-        self.places.moves.reports_no_more(name);
+    fn remove_report(&mut self, name: &NodeName) {
+        self.places.moves.forget_report(name);
         self.fitness_changed(name.clone(), true);
-        self.overlapped_are(name, BTreeSet::new());
+        self.set_overlapped(name, BTreeSet::new());
     }
 
-    fn node_fitness_is(&mut self, name: NodeName, is_fit: bool) {
-        self.places.moves.has_reported(&name);
+    fn set_fitness(&mut self, name: NodeName, is_fit: bool) {
+        self.places.moves.note_report(&name);
         self.fitness_changed(name, is_fit);
     }
 
@@ -308,10 +303,7 @@ impl Control {
             self.unfit.insert(name);
         }
         if let Some(node) = node {
-            self.node_is(Node {
-                ready_for_egress: is_fit,
-                ..node
-            });
+            self.set_node(Node { is_fit, ..node });
         }
     }
 

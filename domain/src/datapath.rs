@@ -183,6 +183,24 @@ impl Commit {
         }
     }
 
+    /// The egress IPs, pooled or static, that this node holds from now on.
+    pub fn taken(&self) -> BTreeSet<IpAddr> {
+        let gateways = self.transaction.iter().filter_map(|change| match change {
+            Change::Add(Element::Gateway { egress_ip, .. }) => Some(*egress_ip),
+            _ => None,
+        });
+        self.assume.iter().copied().chain(gateways).collect()
+    }
+
+    /// Those that it no longer holds.
+    pub fn let_go(&self) -> BTreeSet<IpAddr> {
+        let gateways = self.transaction.iter().filter_map(|change| match change {
+            Change::Remove(Element::Gateway { egress_ip, .. }) => Some(*egress_ip),
+            _ => None,
+        });
+        self.withdraw.iter().copied().chain(gateways).collect()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -185,7 +185,7 @@ impl Index {
         own.into_iter().filter(expected).collect()
     }
 
-    /// How many of this node's Pod addresses an Egress selects.
+    /// How many of this node's Pod addresses an Egress selects, also those that wait for their egress IP.
     pub fn pods_served(&self) -> usize {
         self.planned
             .iter()
@@ -193,8 +193,8 @@ impl Index {
             .count()
     }
 
-    /// The nodes whose agents do not answer although they should; none before silence may be taken for absence.
-    pub fn absent(&self) -> BTreeSet<NodeName> {
+    /// The nodes that this one misses: their agents should answer and do not. None before silence may be taken for that.
+    pub fn missed(&self) -> BTreeSet<NodeName> {
         let peers = self.cluster.addresses(&self.me).into_keys();
         peers
             .filter(|peer| !self.membership.is_alive(peer))

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use crate::egress::Egress;
 use crate::name::EgressName;
 
-/// An Egress's place among those that select the same Pod: the smallest wins.
+/// What decides between the Egresses that select the same Pod: the smallest wins.
 ///
 /// Highest priority first, then the oldest, then the first by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,12 +18,12 @@ pub struct Precedence {
 }
 
 impl Precedence {
-    /// The place of this Egress.
+    /// That of this Egress.
     pub fn of(egress: &Egress) -> Self {
         Self::new(egress.priority, egress.created, egress.name.clone())
     }
 
-    /// The place of an Egress of which no more is known than this; `created` in Unix seconds.
+    /// That of an Egress of which no more is known than this; `created` in Unix seconds.
     pub fn new(priority: i32, created: i64, name: EgressName) -> Self {
         Self {
             priority: Reverse(priority),
@@ -32,7 +32,7 @@ impl Precedence {
         }
     }
 
-    /// The Egress whose place it is.
+    /// The Egress whose it is.
     pub fn egress(&self) -> &EgressName {
         &self.name
     }

@@ -41,7 +41,7 @@ pub struct Node {
     /// What stands on the object for that number, where it is none: the default is taken then.
     pub illegible_limit: Option<String>,
     /// Whether its agent has not reported that it cannot be a gateway.
-    pub ready_for_egress: bool,
+    pub is_fit: bool,
     /// The families of its own addresses; none as long as it has none.
     pub families: BTreeSet<Family>,
 }
@@ -57,7 +57,7 @@ impl Node {
             is_deleting: false,
             max_egress_ips,
             illegible_limit: None,
-            ready_for_egress: true,
+            is_fit: true,
             families: BTreeSet::new(),
         }
     }
@@ -81,9 +81,9 @@ impl Node {
 
 /// Whether a node may hold egress IPs of a pool with this node selector.
 pub(crate) fn eligible(pool_nodes: &Selector, node: &Node) -> bool {
-    let is_able = node.is_linux && node.ready_for_egress && node.max_egress_ips > 0;
+    let is_gateway = node.is_linux && node.is_fit && node.max_egress_ips > 0;
     let is_leaving = node.is_cordoned || node.is_deleting;
-    is_able && !is_leaving && pool_nodes.matches(&node.labels)
+    is_gateway && !is_leaving && pool_nodes.matches(&node.labels)
 }
 
 /// Eligible nodes in the order in which they may hold the IP, for agents that go on without the operator: see [`Score`].

@@ -192,7 +192,7 @@ pub struct EgressNode {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EgressNodeStatus {
-    /// How many of its Pods leave with an egress IP.
+    /// How many addresses of its Pods an Egress selects.
     #[serde(default)]
     pub pods: usize,
     /// The nodes that it does not hear.

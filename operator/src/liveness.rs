@@ -37,8 +37,8 @@ const REPORTS_EVERY: Duration = Duration::from_secs(1);
 /// The Leases of agents, among others.
 const OF_AGENTS: &str = "app.kubernetes.io/component=agent";
 
-/// The nodes that an agent does not hear, and since when by its clock.
-type Absent = BTreeMap<NodeName, Timestamp>;
+/// The nodes that an agent misses, and since when by its clock.
+type Since = BTreeMap<NodeName, Timestamp>;
 
 /// What agents are known to report. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -46,15 +46,15 @@ pub struct Reported(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    absent: Mutex<BTreeMap<NodeName, Absent>>,
+    missed: Mutex<BTreeMap<NodeName, Since>>,
     has_news: Notify,
 }
 
 impl Reported {
     /// Notes the report of a node; `None` where there is none any more.
     pub(crate) fn note(&self, by: &NodeName, report: Option<&EgressNodeStatus>) {
-        let now = report.map(absent).unwrap_or_default();
-        let mut known = self.0.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = report.map(missed).unwrap_or_default();
+        let mut known = self.0.missed.lock().unwrap_or_else(PoisonError::into_inner);
         let before = if now.is_empty() {
             known.remove(by).unwrap_or_default()
         } else {
@@ -66,9 +66,10 @@ impl Reported {
     }
 }
 
-fn absent(report: &EgressNodeStatus) -> Absent {
-    let down = report.peers_down.iter();
-    down.map(|peer| (peer.node.as_str().into(), peer.since.0))
+fn missed(report: &EgressNodeStatus) -> Since {
+    let missed = report.peers_down.iter();
+    missed
+        .map(|peer| (peer.node.as_str().into(), peer.since.0))
         .collect()
 }
 
@@ -125,8 +126,8 @@ async fn renewals(client: &Client) -> Result<BTreeMap<NodeName, Option<Timestamp
         .collect())
 }
 
-/// Whom each agent does not hear. A report that cannot be read says nothing.
-async fn reports(client: &Client) -> Result<BTreeMap<NodeName, Absent>, Error> {
+/// Whom each agent misses. A report that cannot be read says nothing.
+async fn reports(client: &Client) -> Result<BTreeMap<NodeName, Since>, Error> {
     let kind = ApiResource::erase::<EgressNode>(&());
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
     let nodes = within_limit(api.list(&ListParams::default())).await?;
@@ -135,8 +136,8 @@ async fn reports(client: &Client) -> Result<BTreeMap<NodeName, Absent>, Error> {
         .map(|node| {
             let status = node.data.get("status");
             let status = status.and_then(|status| EgressNodeStatus::deserialize(status).ok());
-            let absent = status.as_ref().map(absent).unwrap_or_default();
-            (node.name_any().as_str().into(), absent)
+            let missed = status.as_ref().map(missed).unwrap_or_default();
+            (node.name_any().as_str().into(), missed)
         })
         .collect())
 }

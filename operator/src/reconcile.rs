@@ -312,9 +312,8 @@ impl Reconciler {
         let (begin, messages) = (Instant::now(), batch.len());
         batch.drain(..).for_each(|message| self.note(message));
         self.caught_up();
-        let decisions = self.control.decide();
-        for decision in &decisions {
-            self.queue.push(decision.object());
+        for object in self.control.decide() {
+            self.queue.push(object);
         }
         if messages > 0 {
             self.metrics.count_round(messages, begin.elapsed());

@@ -18,9 +18,6 @@ use k8s_openapi::api::core::v1;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// The default of `maxEgressIPsPerNode`. Only the operator counts; agents rank without caps.
-const NO_CAP: usize = usize::MAX;
-
 pub(super) fn egress(egress: Egress, status: Option<&EgressStatus>) -> EgressFact {
     EgressFact {
         is_allocated: status.is_some_and(|status| is_allocated(status, &egress)),
@@ -132,8 +129,10 @@ fn created(meta: &ObjectMeta) -> i64 {
         .unwrap_or_default()
 }
 
-pub(super) fn node(object: &v1::Node) -> ClusterNode {
-    cluster::cluster_node(object, NO_CAP)
+/// A node; it may hold `max_egress_ips` unless it says otherwise itself. Only the operator counts, but how many it may be is
+/// its weight among others, with which agents rank as the operator does.
+pub(super) fn node(object: &v1::Node, max_egress_ips: usize) -> ClusterNode {
+    cluster::cluster_node(object, max_egress_ips)
 }
 
 pub(super) fn service_cidrs(object: &ServiceCIDR) -> Vec<Cidr> {
@@ -160,6 +159,20 @@ mod tests {
 
     fn is_gone(fact: &Fact) -> bool {
         matches!(fact, Fact::PodGone(_))
+    }
+
+    /// Else a node with an annotation would hardly ever be the first.
+    #[test]
+    fn nodes_weigh_for_agents_what_they_weigh_for_the_operator() {
+        let object = |annotations: &serde_json::Value| {
+            let object = json!({"metadata": {"name": "node-1", "annotations": annotations}});
+            serde_json::from_value(object).unwrap()
+        };
+        for annotations in [json!({}), json!({"node.antrea.io/max-egress-ips": "200"})] {
+            let node = node(&object(&annotations), 255);
+            let for_the_operator = cluster::node(&object(&annotations), 255);
+            assert_eq!(node.placement, for_the_operator);
+        }
     }
 
     #[test]

@@ -19,14 +19,14 @@ fn nodes(names: &[&str]) -> BTreeSet<NodeName> {
     names.iter().map(|name| (*name).into()).collect()
 }
 
-fn report(down: &[&str]) -> NodeReport {
-    let mut absences = Absences::default();
-    absences.set(nodes(down), at(1_000_000_000));
+fn report(missed_nodes: &[&str]) -> NodeReport {
+    let mut missed = Missed::default();
+    missed.set(nodes(missed_nodes), at(1_000_000_000));
     NodeReport {
         held: BTreeSet::from([IpAddr::from([10, 10, 0, 11])]),
         pods: 2,
         overlapped: BTreeSet::from(["web".into()]),
-        down: absences,
+        missed,
         off: None,
         failed: None,
         is_known: true,
@@ -144,30 +144,27 @@ async fn news_are_written_now_and_then_and_a_report_that_was_deleted_is_made_aga
 }
 
 #[test]
-fn who_is_absent_is_so_since_it_was_first_missed_without_a_break() {
-    let mut absences = Absences::default();
-    absences.set(nodes(&["node-2"]), at(10));
-    absences.set(nodes(&["node-2", "node-3"]), at(20));
+fn who_is_missed_is_so_since_the_last_answer() {
+    let mut missed = Missed::default();
+    missed.set(nodes(&["node-2"]), at(10));
+    missed.set(nodes(&["node-2", "node-3"]), at(20));
     let since = |node: &str, second| (NodeName::from(node), at(second));
-    assert_eq!(
-        absences.0,
-        [since("node-2", 10), since("node-3", 20)].into()
-    );
-    absences.set(nodes(&["node-3"]), at(30));
-    absences.set(nodes(&["node-2"]), at(40));
-    assert_eq!(absences.0, [since("node-2", 40)].into());
+    assert_eq!(missed.0, [since("node-2", 10), since("node-3", 20)].into());
+    missed.set(nodes(&["node-3"]), at(30));
+    missed.set(nodes(&["node-2"]), at(40));
+    assert_eq!(missed.0, [since("node-2", 40)].into());
 }
 
 #[test]
 fn of_nodes_without_number_that_do_not_answer_only_so_many_are_reported() {
-    let names: Vec<_> = (0..MOST_DOWN + 50)
+    let names: Vec<_> = (0..MOST_MISSED + 50)
         .map(|number| format!("n{number}"))
         .collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let wanted = wanted(None, ADDRESS, &network(), &report(&names), &[], at(0));
     assert_eq!(
         wanted["status"]["peersDown"].as_array().unwrap().len(),
-        MOST_DOWN
+        MOST_MISSED
     );
 }
 

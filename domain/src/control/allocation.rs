@@ -20,7 +20,7 @@ use crate::pool::{Pool as Allocator, Refusal};
 /// use, one in four thousand collides.
 const TRIES: usize = 16;
 
-/// A place in the queue.
+/// When an Egress is served: the least first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     class: Class,
@@ -101,7 +101,7 @@ impl Control {
                 .is_some_and(|pool| pool.may_contain(grant.ip))
     }
 
-    /// The Egress's place in the queue, if it wants an address and has none.
+    /// The Egress's turn, if it wants an address and has none.
     fn turn(&self, name: &EgressName) -> Option<Turn> {
         let entry = self.egresses.get(name)?;
         let fact = Some(&entry.fact).filter(|fact| entry.grant.is_none() && !fact.deleting)?;

@@ -67,8 +67,8 @@ impl Control {
             }
         }
         for node in self.nodes.values() {
-            census.fit_nodes += i64::from(node.ready_for_egress);
-            census.unfit_nodes += i64::from(!node.ready_for_egress);
+            census.fit_nodes += i64::from(node.is_fit);
+            census.unfit_nodes += i64::from(!node.is_fit);
         }
         census
     }

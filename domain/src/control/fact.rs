@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::verdict::allocated;
-use super::{Object, Pulse};
+use super::{Object, Sign};
 use crate::condition::{Recorded, Type};
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::placement::Node;
@@ -39,11 +39,11 @@ pub enum Fact {
     /// There is no report of a node's agent, or none any more: the node can be a gateway, but nothing moves there.
     ReportGone(NodeName),
     /// An agent gives signs of life, has ceased to, or (`None`) has never given any.
-    Pulse {
+    Sign {
         /// Its node.
         node: NodeName,
         /// Whether it does.
-        pulse: Option<Pulse>,
+        sign: Option<Sign>,
     },
     /// The nodes of which an agent has not heard for longer than a lease, all of them.
     Missed {

@@ -13,11 +13,11 @@ use crate::name::NodeName;
 
 /// Whether an agent gives signs of life to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pulse {
+pub enum Sign {
     /// Its Lease is renewed.
-    Beats,
+    Given,
     /// Its Lease has run out.
-    Silent,
+    Ceased,
 }
 
 /// Why a node is taken to be gone.
@@ -66,7 +66,7 @@ impl Gone {
 /// What is known of the agents.
 #[derive(Debug, Default)]
 pub(super) struct Agents {
-    pulses: BTreeMap<NodeName, Pulse>,
+    signs: BTreeMap<NodeName, Sign>,
     /// By node, the nodes whose agents have not heard of it for longer than a lease.
     missed_by: BTreeMap<NodeName, BTreeSet<NodeName>>,
     /// Nodes that have written to a status although they were taken to be gone, as long as others believe so.
@@ -96,15 +96,15 @@ impl Agents {
 
     /// The nodes that are gone by what is known, of those that are in the cluster.
     fn judge(&self, is_in_cluster: impl Fn(&NodeName) -> bool) -> BTreeMap<NodeName, Gone> {
-        let beats = |node: &NodeName| self.pulses.get(node) == Some(&Pulse::Beats);
+        let beats = |node: &NodeName| self.signs.get(node) == Some(&Sign::Given);
         let has_say = |node: &&NodeName| beats(node) && is_in_cluster(node);
-        let agents = self.pulses.keys().filter(has_say).count();
-        let suspects = self.pulses.keys().chain(self.missed_by.keys());
+        let agents = self.signs.keys().filter(has_say).count();
+        let suspects = self.signs.keys().chain(self.missed_by.keys());
         suspects
             .filter_map(|node| {
                 let others = agents - usize::from(has_say(&node));
                 if others == 0 {
-                    let is_silent = self.pulses.get(node) == Some(&Pulse::Silent);
+                    let is_silent = self.signs.get(node) == Some(&Sign::Ceased);
                     return is_silent.then(|| (node.clone(), Gone::Silent));
                 }
                 let missed_by = self.missed_by.get(node).into_iter().flatten();
@@ -116,21 +116,21 @@ impl Agents {
 }
 
 impl Control {
-    pub(super) fn pulse_is(&mut self, node: NodeName, pulse: Option<Pulse>) {
-        match pulse {
-            Some(pulse) => self.agents.pulses.insert(node, pulse),
-            None => self.agents.pulses.remove(&node),
+    pub(super) fn set_sign(&mut self, node: NodeName, sign: Option<Sign>) {
+        match sign {
+            Some(sign) => self.agents.signs.insert(node, sign),
+            None => self.agents.signs.remove(&node),
         };
         self.dirty.agents = true;
     }
 
-    pub(super) fn missed_are(&mut self, by: &NodeName, nodes: &BTreeSet<NodeName>) {
+    pub(super) fn set_missed(&mut self, by: &NodeName, nodes: &BTreeSet<NodeName>) {
         self.agents.set_missed(by, nodes);
         self.dirty.agents = true;
     }
 
     /// A status names a node that it did not name before. Nobody but that node writes its name.
-    pub(super) fn is_named_anew(&mut self, before: Option<&NodeName>, now: Option<&NodeName>) {
+    pub(super) fn note_named(&mut self, before: Option<&NodeName>, now: Option<&NodeName>) {
         let anew = now.filter(|now| before != Some(*now));
         if let Some(node) = anew.filter(|node| self.agents.gone.contains_key(*node)) {
             self.agents.returned.insert(node.clone());
@@ -150,10 +150,10 @@ impl Control {
         let before = std::mem::replace(&mut self.agents.gone, gone);
         let now = &self.agents.gone;
         for node in now.keys() {
-            self.places.moves.is_away(node);
+            self.places.moves.note_gone(node);
         }
         for node in before.keys().filter(|node| !now.contains_key(*node)) {
-            self.places.moves.has_come(node);
+            self.places.moves.note_arrival(node);
             self.places.arrived.insert(node.clone());
         }
         let nodes = before.keys().chain(now.keys());

@@ -50,34 +50,34 @@ impl Moves {
         self.under_way.remove(egress);
     }
 
-    pub(super) fn is_time(&mut self, now_s: u64) {
+    pub(super) fn set_time(&mut self, now_s: u64) {
         self.now_s = now_s;
     }
 
     /// A node has become eligible, or is heard of again.
-    pub(super) fn has_come(&mut self, node: &NodeName) {
+    pub(super) fn note_arrival(&mut self, node: &NodeName) {
         self.come.insert(node.clone(), self.now_s);
     }
 
-    /// Nobody hears of a node: nothing moves there before it has come back.
-    pub(super) fn is_away(&mut self, node: &NodeName) {
+    /// A node is taken to be gone: nothing moves there before it has come back.
+    pub(super) fn note_gone(&mut self, node: &NodeName) {
         self.come.remove(node);
     }
 
-    pub(super) fn has_gone(&mut self, node: &NodeName) {
+    pub(super) fn forget_node(&mut self, node: &NodeName) {
         self.come.remove(node);
         self.reported.remove(node);
     }
 
     /// A node's agent has reported: its time begins with the first report.
-    pub(super) fn has_reported(&mut self, node: &NodeName) {
+    pub(super) fn note_report(&mut self, node: &NodeName) {
         if self.reported.insert(node.clone()) && self.come.contains_key(node) {
-            self.has_come(node);
+            self.note_arrival(node);
         }
     }
 
     /// A node's agent has not reported, as far as is known.
-    pub(super) fn reports_no_more(&mut self, node: &NodeName) {
+    pub(super) fn forget_report(&mut self, node: &NodeName) {
         self.reported.remove(node);
     }
 

@@ -45,7 +45,7 @@ impl Overlapped {
 }
 
 impl Control {
-    pub(super) fn overlapped_are(&mut self, node: &NodeName, egresses: BTreeSet<EgressName>) {
+    pub(super) fn set_overlapped(&mut self, node: &NodeName, egresses: BTreeSet<EgressName>) {
         self.overlapped.set(node, egresses, &mut self.dirty);
     }
 }

@@ -100,7 +100,7 @@ impl Control {
             self.places.arrived.insert(name.clone());
         }
         if has_come && self.is_synced {
-            self.places.moves.has_come(name);
+            self.places.moves.note_arrival(name);
         }
     }
 

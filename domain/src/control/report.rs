@@ -1,35 +1,35 @@
-//! What to write.
+//! What each object should say, against what it says.
 //!
-//! Owns the comparison of what the objects should say with what they say. Never gives a decision that would change
-//! nothing.
+//! Owns when a finalizer comes and goes, when a holder is cleared, and which writes bring an object to say what it should.
+//! Never gives one that would change nothing.
 
 use super::liveness::lose;
-use super::{Control, Decision, EgressFact, EgressWrite, Entry, PoolWrite, Writer, take, verdict};
+use super::{Control, EgressFact, EgressWrite, Entry, Object, PoolWrite, Writer, take, verdict};
 use crate::condition::{Condition, Recorded, Type};
 use crate::name::{EgressName, PoolName};
 
 impl Control {
-    pub(super) fn report(&mut self) -> Vec<Decision> {
-        let (egresses, pools) = (take(&mut self.dirty.egresses), take(&mut self.dirty.pools));
-        let of_egresses = egresses.iter().flat_map(|name| {
-            let writes = self.writes_to_egress(name).into_iter();
-            writes.map(|write| Decision::Egress(name.clone(), write))
-        });
-        let of_pools = pools.iter().flat_map(|name| {
-            let writes = self.writes_to_pool(name).into_iter();
-            writes.map(|write| Decision::Pool(name.clone(), write))
-        });
-        of_egresses.chain(of_pools).collect()
+    pub(super) fn report(&mut self) -> Vec<Object> {
+        let (mut egresses, mut pools) =
+            (take(&mut self.dirty.egresses), take(&mut self.dirty.pools));
+        egresses.retain(|name| !self.writes_to_egress(name).is_empty());
+        pools.retain(|name| !self.writes_to_pool(name).is_empty());
+        let egresses = egresses.into_iter().map(Object::Egress);
+        egresses
+            .chain(pools.into_iter().map(Object::Pool))
+            .collect()
     }
 
-    /// What to write to an Egress as things are now, in this order; nothing that [`Control::decide`] would not give.
+    /// What to write to an Egress as things are now, in this order; nothing if it says what it should.
     pub fn writes_to_egress(&self, name: &EgressName) -> Vec<EgressWrite> {
         let Some(entry) = self.egresses.get(name) else {
             return Vec::new();
         };
         let fact = &entry.fact;
         let is_held = self.holder(fact).is_some();
-        if fact.has_finalizer && (fact.is_static() || fact.deleting && !is_held) {
+        let is_let_go =
+            fact.deleting && !is_held || fact.is_static() && !self.is_held_as_before(fact);
+        if fact.has_finalizer && is_let_go {
             return vec![EgressWrite::Release];
         }
         if fact.deleting && !is_held {
@@ -47,6 +47,15 @@ impl Control {
             .chain(own)
             .chain(status)
             .collect()
+    }
+
+    /// Whether a node may still answer for what the Egress was before its last change. An agent that has seen the change
+    /// has let go of a pooled IP before it reports of the new generation.
+    fn is_held_as_before(&self, fact: &EgressFact) -> bool {
+        let said = fact.status.condition(Type::IpAssigned);
+        let is_of_now =
+            said.is_some_and(|said| said.is_true && said.observed_generation == fact.generation);
+        self.holder(fact).is_some() && !is_of_now
     }
 
     /// What an Egress's conditions should be.
@@ -80,7 +89,7 @@ impl Control {
         Some(EgressWrite::ClearHolder { node, because })
     }
 
-    /// What to write to a pool as things are now, in this order; nothing that [`Control::decide`] would not give.
+    /// What to write to a pool as things are now, in this order; nothing if it says what it should.
     pub fn writes_to_pool(&self, name: &PoolName) -> Vec<PoolWrite> {
         let pool = self.pools.get(name);
         let Some((pool, fact)) = pool.and_then(|pool| Some((pool, pool.fact.as_ref()?))) else {
@@ -124,11 +133,11 @@ fn own(entry: &Entry) -> Option<EgressWrite> {
 
 /// A static Egress's address is its user's alone, or each change of it would be a conflict with the operator. Where
 /// nobody has written it but the operator (a client-side apply says the same and owns nothing), giving it up would take
-/// it away, and the API server would refuse that: it stays.
+/// it away, and the API server would refuse that: it stays. So does the finalizer, until no node answers for a pooled IP.
 fn leave_to_the_user(fact: &EgressFact) -> Option<EgressWrite> {
     let is_shared = fact.ip_writer == Writer::Both;
     (fact.is_static() && is_shared).then_some(EgressWrite::Own {
-        finalizer: false,
+        finalizer: fact.has_finalizer,
         ip: None,
     })
 }

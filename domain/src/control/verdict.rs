@@ -137,8 +137,8 @@ fn ready(entry: &Entry, holder: Option<&NodeName>, is_off: bool) -> Verdict {
         (Some(Grant { pool, .. }), _) if entry.candidates.is_empty() => not(
             "NoCandidate",
             format!(
-                "no node may hold the egress IP: ExternalIPPool {pool} selects none that runs Linux, is not cordoned, \
-                 has an able agent, and holds fewer egress IPs than its maximum"
+                "no node may hold the egress IP: ExternalIPPool {pool} selects none that runs Linux, is fit (its \
+                 EgressNode is Ready) and not cordoned, and holds fewer egress IPs than its maximum"
             ),
         ),
         (Some(_), _) | (None, Some(_)) if let Some((reason, message)) = lost(fact) => {

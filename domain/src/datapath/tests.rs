@@ -86,6 +86,22 @@ fn a_static_ip_is_announced_by_its_new_gateway_but_not_assumed() {
 }
 
 #[test]
+fn a_static_ip_is_held_and_let_go_as_a_pooled_one_is() {
+    let pooled = [gateway("10.10.0.11"), Element::Address(ip("10.10.0.11"))];
+    for (elements, held) in [
+        (&pooled[..], "10.10.0.11"),
+        (&[gateway("10.10.0.104")], "10.10.0.104"),
+    ] {
+        let (begin, end) = (step(&[], elements), step(elements, &[]));
+        assert_eq!((begin.taken(), end.taken()), ([ip(held)].into(), [].into()));
+        assert_eq!(
+            (begin.let_go(), end.let_go()),
+            ([].into(), [ip(held)].into())
+        );
+    }
+}
+
+#[test]
 fn an_address_that_is_put_back_is_announced_although_its_translation_stood() {
     let address = Element::Address(ip("10.10.0.11"));
     let commit = step(&[gateway("10.10.0.11")], &[gateway("10.10.0.11"), address]);

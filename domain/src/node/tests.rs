@@ -379,20 +379,20 @@ fn a_status_that_names_a_new_holder_is_followed() {
 #[test]
 fn nodes_that_do_not_answer_are_absent_once_silence_may_be_taken_for_absence() {
     let mut world = World::new();
-    let absent = |world: &World| {
-        let absent = world.0.absent().into_iter();
-        absent.map(|name| name.to_string()).collect::<String>()
+    let missed = |world: &World| {
+        let missed = world.0.missed().into_iter();
+        missed.map(|name| name.to_string()).collect::<String>()
     };
-    assert_eq!(absent(&world), "");
+    assert_eq!(missed(&world), "");
     world.apply(alive("b c"));
-    assert_eq!(absent(&world), "def");
+    assert_eq!(missed(&world), "def");
     world.apply(Fact::NodeGone("e".into()));
-    assert_eq!(absent(&world), "df");
+    assert_eq!(missed(&world), "df");
     world.apply(Fact::Alive {
         nodes: BTreeSet::new(),
         settled: false,
     });
-    assert_eq!(absent(&world), "");
+    assert_eq!(missed(&world), "");
 }
 
 #[test]

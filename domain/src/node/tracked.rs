@@ -34,12 +34,12 @@ impl Tracked {
 
     /// Whether this is the same Egress, and its status names nobody new.
     pub(super) fn is_followed_by(&self, fact: &EgressFact) -> bool {
-        let place = |fact: &EgressFact| {
+        let named = |fact: &EgressFact| {
             let reported = fact.reported.as_ref();
             reported.map(|reported| (reported.node.clone(), reported.egress_ip))
         };
         let is_same = self.fact.egress.uid == fact.egress.uid;
-        is_same && (fact.reported.is_none() || place(&self.fact) == place(fact))
+        is_same && (fact.reported.is_none() || named(&self.fact) == named(fact))
     }
 
     pub(super) fn holding(&self) -> Option<Holding> {

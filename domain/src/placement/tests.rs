@@ -61,7 +61,7 @@ fn a_node_with_one_fault_is_not_eligible() {
             ..healthy.clone()
         },
         Node {
-            ready_for_egress: false,
+            is_fit: false,
             ..healthy.clone()
         },
     ] {

@@ -9,7 +9,7 @@ use range_set_blaze::{Integer, UIntPlusOne};
 
 use super::{Numbers, PoolSpec, Range, Refusal};
 use crate::name::PoolName;
-use crate::net::{Family, IpRange, from_number, to_number, unusable};
+use crate::net::{Family, IpRange, to_number, unusable};
 
 /// The free and the taken addresses of one pool.
 ///
@@ -77,14 +77,7 @@ impl Pool {
         &self.yields
     }
 
-    /// Takes the next free address (see [`Pool::next_free`]); `None` when the pool is exhausted.
-    pub fn allocate(&mut self) -> Option<IpAddr> {
-        let ip = self.next_free()?;
-        self.claim(ip).ok()?;
-        Some(ip)
-    }
-
-    /// Takes exactly this address: a user's wish, or what an Egress had before a restart.
+    /// Takes this address: the next free one, a user's wish, or what an Egress had before a restart.
     pub fn claim(&mut self, ip: IpAddr) -> Result<(), Refusal> {
         self.refusal(ip).map_or(Ok(()), Err)?;
         if let Some(block) = self.blocks.iter_mut().find(|block| block.has(ip)) {
@@ -130,15 +123,8 @@ impl Pool {
         usage
     }
 
-    /// The address that [`Pool::allocate`] would take: the lowest free one of the first range that has any, in the
-    /// order of the spec.
-    pub(crate) fn next_free(&self) -> Option<IpAddr> {
-        self.blocks
-            .iter()
-            .find_map(|block| from_number(block.family, block.free.first()?))
-    }
-
-    /// The first runs of free addresses in the order of allocation, at most so many.
+    /// The first runs of free addresses in the order of allocation, at most so many: by the ranges in the order of the
+    /// spec, the lowest first.
     pub(crate) fn free_ranges(&self, at_most: usize) -> Vec<IpRange> {
         self.blocks
             .iter()

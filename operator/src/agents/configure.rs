@@ -60,7 +60,7 @@ impl Configuration {
     }
 
     /// The source as people call it.
-    pub fn place(&self) -> String {
+    pub fn source_name(&self) -> String {
         match &self.source {
             Some(ObjectReference {
                 namespace, name, ..
@@ -89,22 +89,22 @@ fn reference(config_map: &ConfigMap) -> ObjectReference {
 /// Finds out what is in force, and tells it whenever that changes.
 pub struct Follower {
     store: Store,
-    place: Key,
+    at: Key,
     told: watch::Sender<Configuration>,
     metrics: Metrics,
 }
 
 impl Follower {
-    /// One that has read nothing yet. The configuration is at `place` or, if there is none, where Antrea has its own.
+    /// One that has read nothing yet. The configuration is `at` this key or, if there is none, where Antrea has its own.
     pub fn new(
         store: Store,
-        place: Key,
+        at: Key,
         told: watch::Sender<Configuration>,
         metrics: Metrics,
     ) -> Self {
         Self {
             store,
-            place,
+            at,
             told,
             metrics,
         }
@@ -143,7 +143,7 @@ impl Follower {
 
     /// Reads it once.
     pub async fn look(&self) -> Result<(), Error> {
-        let source = self.store.source(&self.place).await?;
+        let source = self.store.source(&self.at).await?;
         let reading = match &source {
             Some(config_map) => read(
                 config_map
@@ -185,12 +185,12 @@ impl Follower {
 
 fn log(now: &Configuration, ignored: &str) {
     let Some(problems) = &now.wrong else {
-        let place = now.place();
-        info!(source = place, in_force = ?now.in_force, ignored, "configuration read");
+        let source = now.source_name();
+        info!(source, in_force = ?now.in_force, ignored, "configuration read");
         return;
     };
     let all: Vec<_> = problems.as_slice().iter().map(Problem::to_string).collect();
-    let (source, all) = (now.place(), all.join("; "));
+    let (source, all) = (now.source_name(), all.join("; "));
     if let Some(in_force) = &now.in_force {
         error!(
             source,

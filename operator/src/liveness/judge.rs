@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use egret_domain::control::{Fact, Pulse};
+use egret_domain::control::{Fact, Sign};
 use egret_domain::name::NodeName;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Absent;
+use super::Since;
 
 /// A lease of an egress IP (5 s), and the time by which the report of a return may be late.
 pub(super) const LONG: Duration = Duration::from_secs(8);
@@ -21,17 +21,17 @@ pub(super) const LOOKS: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    /// By who reports it and who is absent.
+    /// By who reports it and who is missed.
     missed: BTreeMap<NodeName, BTreeMap<NodeName, Missed>>,
     leases: BTreeMap<NodeName, Seen>,
     told_missed: BTreeMap<NodeName, BTreeSet<NodeName>>,
-    told_pulses: BTreeMap<NodeName, Pulse>,
+    told_signs: BTreeMap<NodeName, Sign>,
 }
 
 /// A report.
 #[derive(Debug, Clone, Copy)]
 struct Missed {
-    /// Since when, by the clock of who reports it. Another time is another absence.
+    /// Since when, by the clock of who reports it. Another time is another silence.
     since: Timestamp,
     first_seen: Instant,
     is_long: bool,
@@ -49,13 +49,13 @@ impl Judge {
     /// What follows from all reports as they are now.
     pub(super) fn look_at_reports(
         &mut self,
-        reports: BTreeMap<NodeName, Absent>,
+        reports: BTreeMap<NodeName, Since>,
         now: Instant,
     ) -> Vec<Fact> {
         let before = std::mem::take(&mut self.missed);
-        for (by, absent) in reports {
+        for (by, missed) in reports {
             let before = before.get(&by);
-            let absent = absent.into_iter().map(|(node, since)| {
+            let missed = missed.into_iter().map(|(node, since)| {
                 let same = before.and_then(|before| before.get(&node));
                 let same = same.filter(|same| same.since == since);
                 let first_seen = same.map_or(now, |same| same.first_seen);
@@ -67,7 +67,7 @@ impl Judge {
                 };
                 (node, missed)
             });
-            self.missed.insert(by, absent.collect());
+            self.missed.insert(by, missed.collect());
         }
         self.tell_missed()
     }
@@ -90,25 +90,21 @@ impl Judge {
             (node, Seen { renewed, looks })
         });
         self.leases = seen.collect();
-        let pulses = self.leases.iter().map(|(node, seen)| {
+        let signs = self.leases.iter().map(|(node, seen)| {
             let is_silent = seen.looks >= LOOKS;
-            let pulse = if is_silent {
-                Pulse::Silent
-            } else {
-                Pulse::Beats
-            };
-            (node.clone(), pulse)
+            let sign = if is_silent { Sign::Ceased } else { Sign::Given };
+            (node.clone(), sign)
         });
-        let pulses: BTreeMap<_, _> = pulses.collect();
-        let told = std::mem::replace(&mut self.told_pulses, pulses);
-        let now = &self.told_pulses;
+        let signs: BTreeMap<_, _> = signs.collect();
+        let told = std::mem::replace(&mut self.told_signs, signs);
+        let now = &self.told_signs;
         let nodes: BTreeSet<_> = told.keys().chain(now.keys()).collect();
         nodes
             .into_iter()
             .filter(|node| told.get(*node) != now.get(*node))
-            .map(|node| Fact::Pulse {
+            .map(|node| Fact::Sign {
                 node: node.clone(),
-                pulse: now.get(node).copied(),
+                sign: now.get(node).copied(),
             })
             .collect()
     }
@@ -123,8 +119,8 @@ impl Judge {
     }
 
     fn tell_missed(&mut self) -> Vec<Fact> {
-        let long = self.missed.iter().map(|(by, absent)| {
-            let long = absent.iter().filter(|(_, missed)| missed.is_long);
+        let long = self.missed.iter().map(|(by, missed)| {
+            let long = missed.iter().filter(|(_, missed)| missed.is_long);
             (by.clone(), long.map(|(node, _)| node.clone()).collect())
         });
         let long = long.filter(|(_, nodes): &(_, BTreeSet<_>)| !nodes.is_empty());

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use egret_domain::control::Pulse;
+use egret_domain::control::Sign;
 use egret_runtime::live::Liveness;
 use http::{Request, Response};
 use kube::client::Body;
@@ -83,10 +83,10 @@ fn missed() -> Fact {
     }
 }
 
-fn pulse(pulse: Pulse) -> Fact {
-    Fact::Pulse {
+fn sign(sign: Sign) -> Fact {
+    Fact::Sign {
         node: "n2".into(),
-        pulse: Some(pulse),
+        sign: Some(sign),
     }
 }
 
@@ -94,14 +94,14 @@ fn pulse(pulse: Pulse) -> Fact {
 async fn what_lasts_is_told_in_time_and_then_nobody_looks_at_the_reports_without_news() {
     let (server, reported, mut messages) = start();
     let start = Instant::now();
-    assert_eq!(next(&mut messages).await, pulse(Pulse::Beats));
+    assert_eq!(next(&mut messages).await, sign(Sign::Given));
     assert_eq!(next(&mut messages).await, missed());
     let waited = start.elapsed();
     assert!(
         (judge::LONG..judge::LONG * 2).contains(&waited),
         "{waited:?}"
     );
-    assert_eq!(next(&mut messages).await, pulse(Pulse::Silent));
+    assert_eq!(next(&mut messages).await, sign(Sign::Ceased));
     let waited = start.elapsed();
     let due = LEASES_EVERY * judge::LOOKS;
     assert!((due..due + LEASES_EVERY).contains(&waited), "{waited:?}");
@@ -121,7 +121,7 @@ async fn what_lasts_is_told_in_time_and_then_nobody_looks_at_the_reports_without
 #[tokio::test(start_paused = true)]
 async fn nothing_runs_out_while_the_api_server_is_away() {
     let (server, _, mut messages) = start();
-    assert_eq!(next(&mut messages).await, pulse(Pulse::Beats));
+    assert_eq!(next(&mut messages).await, sign(Sign::Given));
     server.is_away.store(true, Ordering::Relaxed);
     let told = tokio::time::timeout(Duration::from_mins(10), next(&mut messages)).await;
     assert!(told.is_err(), "{told:?}");

@@ -75,8 +75,11 @@ fn tell(egress: &Egress, write: &EgressWrite) {
     let egress = egress.metadata.name.as_deref();
     match write {
         EgressWrite::Own { ip: Some(ip), .. } => info!(egress, %ip, "egress IP given"),
-        EgressWrite::Own { ip: None, .. } => info!(egress, "egress IP left to the user"),
-        EgressWrite::Release => info!(egress, "no node answers for the egress IP: let go"),
+        EgressWrite::Own {
+            finalizer,
+            ip: None,
+        } => info!(egress, finalizer, "the operator chooses no egress IP"),
+        EgressWrite::Release => info!(egress, "its deletion need not wait for a node"),
         EgressWrite::ClearHolder { node, because } => {
             info!(egress, %node, reason = because.reason, "the holder is gone");
         }

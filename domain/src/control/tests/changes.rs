@@ -84,6 +84,53 @@ fn a_pooled_egress_that_becomes_static_keeps_its_ip_and_loses_the_finalizer() {
     assert_eq!(cluster.ip_of("b"), Some(ip("10.10.0.12")));
 }
 
+#[test]
+fn a_pooled_egress_that_becomes_static_keeps_the_finalizer_until_its_node_has_let_go() {
+    for writer in [Writer::User, Writer::Operator, Writer::Both] {
+        let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+        cluster.agents_act("a");
+        become_static(&mut cluster, writer);
+        assert!(cluster.world.egress("a").has_finalizer, "{writer:?}");
+        cluster.agents_act("a");
+        assert!(!cluster.world.egress("a").has_finalizer, "{writer:?}");
+        assert_eq!(cluster.world.started().decide(), []);
+    }
+}
+
+#[test]
+fn an_egress_that_has_become_static_is_not_deleted_while_a_node_answers_for_its_pooled_ip() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.agents_act("a");
+    become_static(&mut cluster, Writer::User);
+    cluster.delete("a");
+    cluster.add([asking("b", 2, "10.10.0.11")]);
+    assert_eq!(cluster.ready("a"), "False Withdrawing");
+    assert_eq!(cluster.allocated("b"), "False AddressTaken");
+    cluster.agents_act("a");
+    assert!(!cluster.exists("a"));
+    assert_eq!(cluster.allocated("b"), "True Allocated");
+}
+
+#[test]
+fn a_node_that_holds_the_ip_since_it_is_static_keeps_no_finalizer() {
+    let mut cluster = Cluster::new(3).with([egress("a", 1)]);
+    cluster.agents_act("a");
+    become_static(&mut cluster, Writer::User);
+    cluster.edit("a", |egress| {
+        take(egress, "node-1".into(), ip("10.10.0.11"));
+    });
+    assert!(!cluster.world.egress("a").has_finalizer);
+    assert_eq!(cluster.ready("a"), "True Assigned");
+}
+
+fn become_static(cluster: &mut Cluster, writer: Writer) {
+    cluster.edit("a", |egress| {
+        egress.generation += 1;
+        egress.pool = None;
+        egress.ip_writer = writer;
+    });
+}
+
 /// A client-side apply says the address and owns nothing of it; a server-side one owns it too.
 #[test]
 fn the_operators_ip_of_an_egress_that_becomes_static_is_left_to_the_user_who_names_it() {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::Pulse;
+use crate::control::Sign;
 use crate::control::moving::{MOVES, STABLE_S};
 use crate::placement::work;
 
@@ -161,9 +161,9 @@ fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
     let mut cluster = all_on("node-1", 2, 60);
     cluster.at(1);
     for node in ["node-1", "node-2", "node-3"] {
-        cluster.control.apply(Fact::Pulse {
+        cluster.control.apply(Fact::Sign {
             node: node.into(),
-            pulse: Some(Pulse::Beats),
+            sign: Some(Sign::Given),
         });
     }
     let missed = |cluster: &mut Cluster, nodes: &[&str]| {
@@ -193,9 +193,9 @@ fn a_node_that_is_heard_of_again_gets_its_share_once_it_was_stable() {
 fn nothing_moves_to_a_node_that_nobody_hears_of_though_it_becomes_eligible() {
     let mut cluster = all_on("node-1", 3, 60);
     for node in ["node-1", "node-2", "node-3"] {
-        cluster.control.apply(Fact::Pulse {
+        cluster.control.apply(Fact::Sign {
             node: node.into(),
-            pulse: Some(Pulse::Beats),
+            sign: Some(Sign::Given),
         });
     }
     cluster.edit_node("node-2", |node| node.is_cordoned = true);
@@ -228,7 +228,7 @@ fn a_new_leader_knows_which_agents_have_reported() {
 fn a_leader_that_leads_again_moves_nothing_to_a_node_that_came_back_while_another_led() {
     let mut cluster = all_on("node-1", 3, 60);
     for node in cluster.others("") {
-        cluster.pulse(&node, Pulse::Beats);
+        cluster.sign(&node, Sign::Given);
     }
     let others = cluster.others("node-2");
     cluster.missed(&others, &["node-2"]);

@@ -42,7 +42,7 @@ enum Step {
     RemoveNode(String),
     /// An agent reports whether its node can be a gateway, or its report goes.
     Report(String, Option<bool>),
-    Pulse(String, Option<Pulse>),
+    Sign(String, Option<Sign>),
     /// An agent has not heard of these nodes for longer than a lease.
     Miss(String, BTreeSet<String>),
     /// A node loses its power, as all others tell; or it is back.
@@ -92,8 +92,8 @@ fn ranges() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(select(some.to_vec()), 1..3)
 }
 
-fn pulse() -> impl Strategy<Value = Pulse> {
-    prop_oneof![3 => Just(Pulse::Beats), 1 => Just(Pulse::Silent)]
+fn sign() -> impl Strategy<Value = Sign> {
+    prop_oneof![3 => Just(Sign::Given), 1 => Just(Sign::Ceased)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -113,8 +113,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => node_name().prop_map(Step::RemoveNode),
         2 => (node_name(), prop::option::weighted(0.8, prop::bool::weighted(0.8)))
             .prop_map(|(node, is_fit)| Step::Report(node, is_fit)),
-        2 => (node_name(), prop::option::weighted(0.9, pulse()))
-            .prop_map(|(node, pulse)| Step::Pulse(node, pulse)),
+        2 => (node_name(), prop::option::weighted(0.9, sign()))
+            .prop_map(|(node, sign)| Step::Sign(node, sign)),
         1 => (node_name(), prop::collection::btree_set(node_name(), 0..3))
             .prop_map(|(by, nodes)| Step::Miss(by, nodes)),
         2 => (node_name(), any::<bool>()).prop_map(|(node, is_on)| Step::Power(node, is_on)),
@@ -172,7 +172,7 @@ impl Cluster {
             }
             Step::RemoveNode(name) => self.remove_node(&name),
             Step::Report(node, is_fit) => self.report(&node.into(), is_fit),
-            Step::Pulse(node, pulse) => self.show_life(&node.into(), pulse),
+            Step::Sign(node, sign) => self.show_life(&node.into(), sign),
             Step::Miss(by, nodes) => {
                 self.miss(&by.into(), nodes.into_iter().map(Into::into).collect());
             }
@@ -195,12 +195,12 @@ impl Cluster {
         self.control.apply(self.world.report_of(node));
     }
 
-    fn show_life(&mut self, node: &NodeName, pulse: Option<Pulse>) {
-        match pulse {
-            Some(pulse) => self.world.pulses.insert(node.clone(), pulse),
-            None => self.world.pulses.remove(node),
+    fn show_life(&mut self, node: &NodeName, sign: Option<Sign>) {
+        match sign {
+            Some(sign) => self.world.signs.insert(node.clone(), sign),
+            None => self.world.signs.remove(node),
         };
-        self.control.apply(self.world.pulse_of(node));
+        self.control.apply(self.world.sign_of(node));
     }
 
     fn miss(&mut self, by: &NodeName, nodes: BTreeSet<NodeName>) {
@@ -209,8 +209,8 @@ impl Cluster {
     }
 
     fn power(&mut self, node: &NodeName, is_on: bool) {
-        let pulse = if is_on { Pulse::Beats } else { Pulse::Silent };
-        self.show_life(node, Some(pulse));
+        let sign = if is_on { Sign::Given } else { Sign::Ceased };
+        self.show_life(node, Some(sign));
         let others: Vec<_> = self.world.nodes.keys().cloned().collect();
         for by in others.into_iter().filter(|by| by != node) {
             let mut nodes = self.world.missed.get(&by).cloned().unwrap_or_default();
@@ -317,7 +317,7 @@ impl Cluster {
         }
     }
 
-    fn no_ip_is_given_while_another_node_answers_for_it(&self, placed: &BTreeSet<EgressName>) {
+    fn no_ip_is_given_while_another_node_answers_for_it(&self) {
         for (egress, ip) in self.allocated_egresses() {
             let answers = |other: &&EgressFact| {
                 let node = other.status.node.as_ref();
@@ -325,10 +325,22 @@ impl Cluster {
                     && node.is_some_and(|node| self.world.nodes.contains_key(node))
             };
             let others = self.world.egresses.values();
-            // What a user places by hand is beyond the operator.
-            let mut others =
-                others.filter(|other| other.name != egress.name && !placed.contains(&other.name));
+            let mut others = others.filter(|other| other.name != egress.name);
             assert_eq!(others.find(answers), None, "{ip} is given to {egress:?}");
+        }
+    }
+
+    fn no_egress_goes_while_a_node_answers_for_it(
+        &self,
+        before: &BTreeMap<EgressName, EgressFact>,
+    ) {
+        let gone = before
+            .values()
+            .filter(|egress| !self.world.egresses.contains_key(&egress.name));
+        for egress in gone {
+            let node = egress.status.node.as_ref();
+            let is_there = node.is_some_and(|node| self.control.gone(node).is_none());
+            assert!(!is_there, "{egress:?}");
         }
     }
 
@@ -376,7 +388,7 @@ fn furnished() -> impl Iterator<Item = Step> {
                 limit: 6,
             },
             Step::Report(node.clone(), Some(true)),
-            Step::Pulse(node, Some(Pulse::Beats)),
+            Step::Sign(node, Some(Sign::Given)),
         ]
     });
     std::iter::once(pool).chain(nodes)
@@ -392,14 +404,19 @@ proptest! {
     ) {
         let mut cluster = Cluster::new(0);
         furnished().filter(|_| is_furnished).for_each(|step| cluster.happen(step));
-        let mut placed = BTreeSet::new();
         for step in steps {
+            let before = cluster.world.egresses.clone();
+            let may_let_go = matches!(
+                step,
+                Step::Tear(_) | Step::Agents(_) | Step::AllAgents | Step::Wait
+            );
             cluster.happen(step);
-            let by_hand = cluster.world.egresses.values().filter(|egress| egress.pool.is_none());
-            placed.extend(by_hand.map(|egress| egress.name.clone()));
             cluster.no_ip_is_given_twice();
             cluster.no_ip_is_outside_its_pool();
-            cluster.no_ip_is_given_while_another_node_answers_for_it(&placed);
+            cluster.no_ip_is_given_while_another_node_answers_for_it();
+            if !may_let_go {
+                cluster.no_egress_goes_while_a_node_answers_for_it(&before);
+            }
             cluster.candidates_are_eligible_and_within_limits();
             // A restart gives up a move that is under way.
             if cluster.moving().is_empty() {
@@ -425,7 +442,7 @@ proptest! {
                 Step::WritePool { .. }
                 | Step::WriteNode { .. }
                 | Step::Report(..)
-                | Step::Pulse(..)
+                | Step::Sign(..)
                 | Step::Miss(..)
                 | Step::Power(..) => before.happen(step),
                 _ => {}

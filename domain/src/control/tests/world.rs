@@ -18,7 +18,7 @@ pub(super) struct World {
     pub(super) nodes: BTreeMap<NodeName, Node>,
     /// What agents report of their nodes: whether these can be gateways.
     pub(super) reports: BTreeMap<NodeName, bool>,
-    pub(super) pulses: BTreeMap<NodeName, Pulse>,
+    pub(super) signs: BTreeMap<NodeName, Sign>,
     /// By agent, the nodes that it has not heard of for longer than a lease.
     pub(super) missed: BTreeMap<NodeName, BTreeSet<NodeName>>,
 }
@@ -42,9 +42,9 @@ impl World {
             .cloned()
             .map(|node| Fact::Node(Box::new(node)));
         let reports = self.reports.keys().map(|node| self.report_of(node));
-        let pulses = self.pulses.keys().map(|node| self.pulse_of(node));
+        let signs = self.signs.keys().map(|node| self.sign_of(node));
         let missed = self.missed.keys().map(|by| self.missed_by(by));
-        let agents = reports.chain(pulses).chain(missed);
+        let agents = reports.chain(signs).chain(missed);
         egresses.chain(pools).chain(nodes).chain(agents).collect()
     }
 
@@ -56,10 +56,10 @@ impl World {
         }
     }
 
-    pub(super) fn pulse_of(&self, node: &NodeName) -> Fact {
-        Fact::Pulse {
+    pub(super) fn sign_of(&self, node: &NodeName) -> Fact {
+        Fact::Sign {
             node: node.clone(),
-            pulse: self.pulses.get(node).copied(),
+            sign: self.signs.get(node).copied(),
         }
     }
 
@@ -72,7 +72,7 @@ impl World {
 
     /// Whether somebody has lost sight of a node: it may be without power.
     fn is_away(&self, node: &NodeName) -> bool {
-        let is_silent = self.pulses.get(node) == Some(&Pulse::Silent);
+        let is_silent = self.signs.get(node) == Some(&Sign::Ceased);
         is_silent || self.missed.values().any(|nodes| nodes.contains(node))
     }
 
@@ -89,14 +89,12 @@ impl World {
     /// Lets the operator write until it has nothing to write.
     pub(super) fn settle(&mut self, control: &mut Control) {
         for _ in 0..ROUNDS {
-            let decisions = control.decide();
-            if decisions.is_empty() {
+            let objects = control.decide();
+            if objects.is_empty() {
                 return;
             }
-            for decision in decisions {
-                self.write(decision)
-                    .into_iter()
-                    .for_each(|fact| control.apply(fact));
+            for object in objects {
+                self.write(&object, control);
             }
         }
         panic!(
@@ -105,18 +103,28 @@ impl World {
         );
     }
 
-    /// Carries out a decision. Gives what the watch then reports.
-    fn write(&mut self, decision: Decision) -> Option<Fact> {
-        let object = decision.object();
-        match decision {
-            Decision::Egress(name, write) => self.write_egress(&name, write)?,
-            Decision::Pool(name, write) => self.write_pool(&name, write)?,
+    /// Writes to an object what it should say. After each write the watch reports it.
+    fn write(&mut self, object: &Object, control: &mut Control) {
+        match object {
+            Object::Egress(name) => {
+                for write in control.writes_to_egress(name) {
+                    self.write_egress(name, write);
+                    control.apply(self.fact_of(object));
+                }
+            }
+            Object::Pool(name) => {
+                for write in control.writes_to_pool(name) {
+                    self.write_pool(name, write);
+                    control.apply(self.fact_of(object));
+                }
+            }
         }
-        Some(self.fact_of(&object))
     }
 
-    fn write_egress(&mut self, name: &EgressName, write: EgressWrite) -> Option<()> {
-        let egress = self.egresses.get_mut(name)?;
+    fn write_egress(&mut self, name: &EgressName, write: EgressWrite) {
+        let Some(egress) = self.egresses.get_mut(name) else {
+            return;
+        };
         match write {
             EgressWrite::Own { finalizer, ip } => own(egress, finalizer, ip),
             EgressWrite::Release => {
@@ -141,11 +149,12 @@ impl World {
             }
             EgressWrite::ClearHolder { .. } => {}
         }
-        Some(())
     }
 
-    fn write_pool(&mut self, name: &PoolName, write: PoolWrite) -> Option<()> {
-        let pool = self.pools.get_mut(name)?;
+    fn write_pool(&mut self, name: &PoolName, write: PoolWrite) {
+        let Some(pool) = self.pools.get_mut(name) else {
+            return;
+        };
         match write {
             PoolWrite::Guard => pool.has_finalizer = true,
             PoolWrite::Release => {
@@ -159,7 +168,6 @@ impl World {
                 pool.conditions = recorded(&pool.conditions, conditions);
             }
         }
-        Some(())
     }
 
     /// What the watch says of an object.

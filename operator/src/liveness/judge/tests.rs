@@ -21,11 +21,11 @@ impl World {
     }
 
     /// Node `n1` reports these, each with the second since when.
-    fn reports(&mut self, absent: &[(&str, i64)]) -> Vec<Fact> {
-        let absent = absent
+    fn reports(&mut self, missed: &[(&str, i64)]) -> Vec<Fact> {
+        let missed = missed
             .iter()
             .map(|(node, since)| ((*node).into(), at(*since)));
-        let reports = [("n1".into(), absent.collect())].into();
+        let reports = [("n1".into(), missed.collect())].into();
         self.judge.look_at_reports(reports, self.now)
     }
 
@@ -49,10 +49,10 @@ fn missed(nodes: &[&str]) -> Vec<Fact> {
     }]
 }
 
-fn pulse(node: &str, pulse: Option<Pulse>) -> Vec<Fact> {
-    vec![Fact::Pulse {
+fn sign(node: &str, sign: Option<Sign>) -> Vec<Fact> {
+    vec![Fact::Sign {
         node: node.into(),
-        pulse,
+        sign,
     }]
 }
 
@@ -71,7 +71,7 @@ fn a_report_counts_once_it_has_been_seen_for_longer_than_a_lease_and_is_told_onc
 }
 
 #[test]
-fn a_node_that_was_back_in_between_is_absent_anew() {
+fn a_node_that_was_back_in_between_is_missed_anew() {
     let mut world = World::new();
     world.reports(&[("n2", 5)]);
     world.pass(LONG.as_secs());
@@ -105,18 +105,15 @@ fn a_look_that_was_not_answered_makes_every_report_young_again() {
 #[test]
 fn a_lease_that_is_not_renewed_runs_out_and_begins_to_run_again() {
     let mut world = World::new();
-    assert_eq!(world.leases(&[("n1", 10)]), pulse("n1", Some(Pulse::Beats)));
+    assert_eq!(world.leases(&[("n1", 10)]), sign("n1", Some(Sign::Given)));
     for _ in 1..LOOKS {
         assert_eq!(world.leases(&[("n1", 10)]), []);
     }
-    assert_eq!(
-        world.leases(&[("n1", 10)]),
-        pulse("n1", Some(Pulse::Silent))
-    );
+    assert_eq!(world.leases(&[("n1", 10)]), sign("n1", Some(Sign::Ceased)));
     assert_eq!(world.leases(&[("n1", 10)]), []);
     // The clock of the node may have been set back.
-    assert_eq!(world.leases(&[("n1", 9)]), pulse("n1", Some(Pulse::Beats)));
-    assert_eq!(world.leases(&[]), pulse("n1", None));
+    assert_eq!(world.leases(&[("n1", 9)]), sign("n1", Some(Sign::Given)));
+    assert_eq!(world.leases(&[]), sign("n1", None));
 }
 
 #[test]
@@ -130,10 +127,7 @@ fn while_nobody_can_look_no_lease_runs_out() {
     for _ in 1..LOOKS {
         assert_eq!(world.leases(&[("n1", 10)]), []);
     }
-    assert_eq!(
-        world.leases(&[("n1", 10)]),
-        pulse("n1", Some(Pulse::Silent))
-    );
+    assert_eq!(world.leases(&[("n1", 10)]), sign("n1", Some(Sign::Ceased)));
     assert_eq!(world.judge.could_not_look(), []);
     assert_eq!(world.leases(&[("n1", 10)]), []);
 }

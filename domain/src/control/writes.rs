@@ -1,21 +1,13 @@
-//! What the operator is to write.
+//! The writes that the operator may make, as values.
 //!
-//! Owns the vocabulary between deciding and doing. Never says how a write is made, nor when it is tried again.
+//! Owns the vocabulary between deciding and doing, and of what people are told of nodes. Never says how a write is made, nor
+//! when it is tried again.
 
 use std::net::IpAddr;
 
 use crate::condition::Condition;
 use crate::name::{EgressName, NodeName, PoolName};
 use crate::pool::Usage;
-
-/// One thing to write, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// To an Egress.
-    Egress(EgressName, EgressWrite),
-    /// To a pool.
-    Pool(PoolName, PoolWrite),
-}
 
 /// An object that is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,14 +72,4 @@ pub struct NodeWarning {
     pub reason: &'static str,
     /// One sentence for people: what is the matter and what to do.
     pub message: String,
-}
-
-impl Decision {
-    /// The object that is written.
-    pub fn object(&self) -> Object {
-        match self {
-            Self::Egress(name, _) => Object::Egress(name.clone()),
-            Self::Pool(name, _) => Object::Pool(name.clone()),
-        }
-    }
 }
