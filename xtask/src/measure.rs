@@ -113,14 +113,7 @@ pub fn percentile(values: impl IntoIterator<Item = usize>, percent: usize) -> us
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(path: &str, text: &str) -> File {
-        File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            is_executable: false,
-        }
-    }
+    use crate::tree::file;
 
     #[test]
     fn a_file_is_tests_by_its_place_or_by_who_declares_it() {

@@ -226,14 +226,7 @@ fn worst(
 mod tests {
     use super::*;
     use crate::measure;
-
-    fn file(path: &str, text: String) -> File {
-        File {
-            path: path.to_owned(),
-            text,
-            is_executable: false,
-        }
-    }
+    use crate::tree::file;
 
     fn function(name: &str, length: usize) -> String {
         format!("fn {name}(x: X) {{\n{}}}\n", "    x;\n".repeat(length - 2))
@@ -274,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_worst_come_first_and_no_more_than_ten() {
-        let text = (2..=16)
+        let text: String = (2..=16)
             .map(|length| function(&format!("f{length}"), length))
             .collect();
         let report = shown(&[file("lab/src/a.rs", text)], Paint::Plain);

@@ -52,6 +52,16 @@ impl File {
     }
 }
 
+/// One that nobody may run, for tests.
+#[cfg(test)]
+pub(crate) fn file(path: &str, text: impl Into<String>) -> File {
+    File {
+        path: path.to_owned(),
+        text: text.into(),
+        is_executable: false,
+    }
+}
+
 /// All files of text below a folder, in the order of their paths.
 pub fn read(root: &Path) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();

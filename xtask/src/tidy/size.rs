@@ -78,15 +78,10 @@ fn typical(modules: &[Module]) -> Vec<Offence> {
 mod tests {
     use super::*;
     use crate::measure;
-    use crate::tree::File;
+    use crate::tree::file;
 
     fn broken(path: &str, text: String) -> Vec<String> {
-        let file = File {
-            path: path.to_owned(),
-            text,
-            is_executable: false,
-        };
-        let modules = measure::modules(&[file]).unwrap();
+        let modules = measure::modules(&[file(path, text)]).unwrap();
         offences(&modules).iter().map(ToString::to_string).collect()
     }
 

@@ -84,14 +84,7 @@ fn unfinished(file: &File) -> impl Iterator<Item = Offence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(path: &str, text: &str) -> File {
-        File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            is_executable: false,
-        }
-    }
+    use crate::tree::file;
 
     fn broken(file: File) -> Vec<String> {
         offences(&[file]).iter().map(ToString::to_string).collect()

@@ -86,14 +86,7 @@ fn library(package: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(path: &str, text: &str) -> File {
-        File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            is_executable: false,
-        }
-    }
+    use crate::tree::file;
 
     fn broken(kind: Kind, files: &[File]) -> Vec<String> {
         let graph = Graph {
