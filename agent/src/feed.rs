@@ -1,4 +1,4 @@
-//! From the API server's objects to facts.
+//! From the objects that matter to one node to an agent's facts.
 //!
 //! Owns which objects are watched and what of them matters. An object that cannot be used is reported and left as it
 //! was known before. Never watches other nodes' Pods, never decides.

@@ -1,8 +1,9 @@
 //! The node's kernel: what stands there, and how it is changed.
 //!
-//! Owns every call that reads or changes links, addresses, routes, rules, forwarding entries and nftables. Whatever it
-//! makes carries a name, a table or a protocol number of Egret's own; nothing else is touched. Never decides what
-//! should stand (see `egret_domain::node`).
+//! Owns every call that changes links, addresses, routes, rules, forwarding entries or nftables, and how they are read:
+//! `local` and `report` ask by `links`, on connections of their own; only `announce` looks for itself at a link.
+//! Whatever it makes carries a name, a table or a protocol number of Egret's own; nothing else is touched. Never
+//! decides what should stand (see `egret_domain::node`).
 
 pub(crate) mod addresses;
 mod elements;

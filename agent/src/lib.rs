@@ -3,8 +3,8 @@
 //!
 //! Owns the shells around `egret_domain::node`: facts in ([`feed`], [`local`], [`membership`]), changes out
 //! ([`kernel`]), reports out ([`status`], [`report`], [`lease`]); [`reconcile`] is the one loop between them. Never watches
-//! other nodes' Pods, and on SIGTERM alone never cleans up: that is a restart. Where Egress is off, [`off`] runs instead; where Egret
-//! is uninstalled, [`uninstall`] is the last that runs.
+//! other nodes' Pods, and on SIGTERM alone never cleans up: that is a restart. Where Egress is off, [`off`] runs instead;
+//! where Egret is uninstalled, [`uninstall`] is the last that runs.
 #![forbid(unsafe_code)]
 
 pub mod announce;

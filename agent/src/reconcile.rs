@@ -1,7 +1,8 @@
 //! The one loop: facts in, changes to the kernel out, reports out.
 //!
 //! Owns when the kernel is changed: after each batch of facts, and by a full comparison at the start, after any error
-//! and now and then. Never decides what should stand ([`Index`]) nor how it is made to ([`Kernel`]).
+//! and now and then. And when the node joins the gossip, which follows from what stands in the kernel. Never decides
+//! what should stand ([`Index`]) nor how it is made to ([`Kernel`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Wiring: which task feeds which.
+//! Wiring of the agent: which task feeds which, where Egress is on and where it is off.
 //!
 //! Owns the start of the process. Never does any of the work.
 

@@ -1,7 +1,7 @@
 //! The end of the agent where Egret is uninstalled.
 //!
-//! Owns when it removes everything from its node at its end: only if its namespace is being deleted, for certain. SIGTERM
-//! alone is a restart, and what stands in the kernel serves on meanwhile.
+//! Owns when it removes everything from its node at its end: only if its namespace is being deleted, for certain. Never
+//! on SIGTERM alone, which is a restart: what stands in the kernel serves on meanwhile.
 
 use std::net::IpAddr;
 use std::time::Duration;

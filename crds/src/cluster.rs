@@ -1,7 +1,7 @@
-//! Kubernetes' own objects, as far as Egret reads them.
+//! Nodes, as far as operator, webhook and agents read them alike.
 //!
-//! Owns what of a Node matters for placement. A field that cannot be read is as good as absent: the API server has
-//! checked these objects. Never writes them.
+//! Owns what of a Node matters for placement, and its addresses. A field that cannot be read is as good as absent: the
+//! API server has checked these objects. Never writes them.
 
 use std::net::IpAddr;
 

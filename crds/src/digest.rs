@@ -1,6 +1,6 @@
 //! Short digests that are shown.
 //!
-//! Owns their length: enough to tell things apart, and useless for finding out what they are of.
+//! Owns their length: enough to tell things apart, never enough to find out what they are of.
 
 use std::fmt::Write;
 

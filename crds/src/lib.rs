@@ -1,7 +1,8 @@
 //! Egret's API: the objects as YAML spells them, their schemas, and their parsing into domain types.
 //!
 //! Owns every field name, default and structural rule of `crd.antrea.io` and `egret.dev`. Never decides anything: an
-//! object that parses is handed to [`egret_domain`], one that does not yields [`Problems`](egret_domain::problem::Problems), all of them at once.
+//! object that parses is handed to [`egret_domain`], one that does not yields
+//! [`Problems`](egret_domain::problem::Problems), all of them at once.
 //!
 //! Start reading at [`egress`] and [`pool`]. `TryFrom<&Egress>` and `TryFrom<&ExternalIPPool>` do the parsing; what can
 //! be read of an object although the rest cannot is a draft ([`egret_domain::admission`]); [`defaults`] fills in what is

@@ -1,6 +1,7 @@
 //! Conditions: the words in which Egret says what is so and why.
 //!
-//! Owns types, reasons and the rule of merging. Never knows who writes them where.
+//! Owns their types, the rule of merging, and what of a change is news. Never has a reason of its own, nor knows who
+//! writes them where.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Addresses, address ranges and Ethernet addresses, in canonical form.
 //!
-//! Owns their parsing and arithmetic without overflow. Of what an address may be used for it only says which are
-//! good for nothing outside a node; the rest see [`crate::pool`].
+//! Owns their parsing and arithmetic without overflow. Says which addresses are good for nothing outside a node, and never
+//! more of what one may be used for (see [`crate::pool`]).
 
 mod special;
 

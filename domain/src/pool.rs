@@ -1,8 +1,9 @@
-//! Pools: which addresses there are, which are taken, which is next.
+//! Pools: what one is, and which addresses it has at all.
 //!
-//! Owns the rules of what is handed out. Never knows which Egress asked, nor writes anything.
+//! Owns the rules of what a range hands out; which of it is taken, and what comes next, [`Pool`] knows. Never knows
+//! which Egress asked, nor writes anything.
 //!
-//! Start reading at [`Pool`]; what a range hands out at all is decided by `Range::usable`.
+//! Start reading at [`PoolSpec`] and `Range::usable`, then at [`Pool`].
 
 mod allocator;
 mod refusal;

@@ -1,7 +1,7 @@
 //! Commands of the system (`ip`, `nft`, `sysctl`, iptables) in one of the lab's network namespaces.
 //!
-//! Owns how such a command is started and how its failure is told, and sockets that live there. Decides nothing: callers bring
-//! finished batches. `ip` and `nft` get their input as one batch, so that one process does it all.
+//! Owns how such a command is started and how its failure is told, and sockets that live there. Decides nothing:
+//! callers bring finished batches. `ip` and `nft` get their input as one batch, so that one process does it all.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -2,7 +2,8 @@
 //!
 //! Owns what this part of the operator needs from outside, and what can go wrong in it. Start reading at [`keeper`], the
 //! loop; [`plan`] decides, [`read`] understands what [`store`] has read, [`issue`] makes what it writes, [`registration`]
-//! is what the API server is told, [`probe`] asks the replicas, [`lag`] tells when that takes too long. Never shows a key to anybody but the Secrets.
+//! is what the API server is told, [`probe`] asks the replicas, [`lag`] tells when that takes too long. Never shows a key to
+//! anybody but the Secrets.
 
 pub mod changes;
 pub mod issue;

@@ -1,8 +1,8 @@
 //! What agents tell of each other and of themselves, and how long it has been so.
 //!
-//! Owns the looks at `EgressNode` objects and Leases, and their pace. It looks anew each time instead of following a watch: only
-//! what was seen in answers without a break can have lasted, and a watch is silent too when the API server is away. By
-//! then every Lease would seem to have run out. Never decides what follows.
+//! Owns the looks at `EgressNode` objects and Leases, and their pace. It looks anew each time instead of following a
+//! watch: only what was seen in answers without a break can have lasted, and a watch is silent too when the API server
+//! is away. By then every Lease would seem to have run out. Never decides what follows.
 
 mod judge;
 

@@ -1,7 +1,8 @@
 //! Writing objects: compare, then server-side apply.
 //!
 //! Owns the rule that nothing is sent which would change nothing, and that an owned field which is no longer wanted
-//! is given up; and the guarded merge patch for what applying cannot take away. Never retries: who asked decides whether the wish still holds.
+//! is given up; and the guarded merge patch for what applying cannot take away. Never retries: who asked decides whether
+//! the wish still holds.
 //!
 //! The comparison reads `metadata.managedFields` (format `FieldsV1`, structured-merge-diff v4: `f:NAME` is a field,
 //! `k:{KEYS}` the item of an associative list with these keys, `v:VALUE` an item of a set, `.` the place itself, and an

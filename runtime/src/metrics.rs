@@ -1,7 +1,8 @@
 //! The metrics that every process has: what it is, what it asks of the API server, and how its watches fare.
 //!
-//! Owns their names and labels. There is one set of them, as there is one process: what counts need not be handed to
-//! whoever makes a request. Never has the name of an object or node, an address or a message in a label.
+//! Owns their registry, and the names of what a process is; [`requests`], `watches` and [`writes`] have their own.
+//! There is one set of them, as there is one process: what counts need not be handed to whoever makes a request. Never
+//! has the name of an object or node, an address or a message in a label.
 
 #[cfg(any(test, feature = "page"))]
 pub mod page;

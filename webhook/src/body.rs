@@ -1,8 +1,8 @@
 //! Bodies of questions: how large they may be, how long they may take, and how many are looked at at once.
 //!
-//! Owns the limits on memory. What is read as JSON takes up to eighty times its length (`{"a":0}` over and over), so only a few bodies are judged at once,
-//! and of large ones a single one is in memory. Small ones, as nearly all questions are, are read without waiting for
-//! anybody: who sends slowly keeps nobody waiting but other large ones. Never looks into a body.
+//! Owns the limits on memory. What is read as JSON takes up to eighty times its length (`{"a":0}` over and over), so only a
+//! few bodies are judged at once, and of large ones a single one is in memory. Small ones, as nearly all questions are, are
+//! read without waiting for anybody: who sends slowly keeps nobody waiting but other large ones. Never looks into a body.
 
 use std::sync::Arc;
 use std::time::Duration;

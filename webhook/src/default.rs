@@ -3,7 +3,8 @@
 //! Owns the one refusal at this stage: an Egress that names no address, and gets none. The schema's rule would refuse it
 //! next, with a fixed text, and hide what else is wrong. And the words about what a change without a pool leads to: an
 //! address that only the operator wrote goes with the pool. It is not left as a static one, for the operator owns that
-//! field and gives it up with the pool; who has left out the pool by mistake hears of it. All else is left to what follows.
+//! field and gives it up with the pool; who has left out the pool by mistake hears of it. All else is left to
+//! what follows. Never refuses anything else.
 
 use egret_crds::{Egress, defaults};
 use egret_domain::admission::{DefaultPool, EgressDraft, Index};

@@ -1,6 +1,7 @@
 //! The beginning of a text.
 //!
 //! Owns how texts of others are shortened before they are told or logged: whoever sends them chooses their length.
+//! Never breaks a character.
 
 const MARK: &str = "...";
 

@@ -1,4 +1,4 @@
-//! Wiring: which task feeds which.
+//! Wiring of the webhook: which task feeds which.
 //!
 //! Owns the start of the process. Never does any of the work.
 

@@ -1,7 +1,7 @@
 //! Rules about the code that neither compiler nor clippy checks.
 //!
-//! Owns the rules of [`source`], [`size`], [`layers`], [`unused`] and [`words`]. Each is a function over values, so that a test can show it a breach.
-//! Never mends anything.
+//! Owns the rules of [`source`], [`size`], [`layers`], [`unused`] and [`words`]. Each is a function over values, so
+//! that a test can show it a breach. Never mends anything.
 
 pub mod graph;
 pub mod layers;

@@ -1,7 +1,7 @@
 //! What of an object matters to an agent.
 //!
-//! Owns the reading of Kubernetes' own kinds and of an Egress's status. A field that cannot be read is as good as absent.
-//! Never reads the specs of Egret's kinds (crate `egret-crds` does).
+//! Owns the reading of Pods, Service networks and an Egress's status. A field that cannot be read is as good as absent.
+//! Never reads the specs of Egret's kinds, nor Nodes (crate `egret-crds` does).
 
 use std::net::IpAddr;
 

@@ -1,6 +1,7 @@
 //! `spec.bandwidth`: quantities become bits.
 //!
-//! Owns the limits, which are the kernel's: beyond them it refuses a rate or wraps it.
+//! Owns the limits, which are the kernel's: beyond them it refuses a rate or wraps it. Never changes
+//! what a user wrote: what is out of range is a problem.
 
 use egret_domain::egress as domain;
 use thiserror::Error;

@@ -1,6 +1,7 @@
 //! What the nodes have that egress IPs need.
 //!
-//! Owns the questions about all nodes together. Where too little is known, the answer is that nothing speaks against it.
+//! Owns the questions about all nodes together. Where too little is known, the answer is that nothing speaks against
+//! it. Never refuses anything: who asks makes a problem or a warning of the answer.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

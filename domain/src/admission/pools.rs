@@ -1,7 +1,7 @@
 //! The pools as they are stored, with what of their addresses is free.
 //!
-//! Owns the rule, the operator's too, that a pool which has become illegible keeps its last legible spec. Never says what
-//! is wrong with a pool.
+//! Owns the rule, the operator's too, that a pool which has become illegible keeps its last legible spec, and which
+//! name may have been meant by one that no pool has. Never says what is wrong with a pool.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! When this operator decides, and when another does.
 //!
 //! Owns the rule that whoever begins to decide takes over what the objects say: what it may have decided before, and did
-//! not get to write, is forgotten.
+//! not get to write, is forgotten. Never decides itself.
 
 use super::{Control, Dirty, take};
 use crate::addresses::Addresses;

@@ -3,7 +3,8 @@
 //! Owns the verdict over a node: most agents have not heard of it for longer than a lease, or, where no other agent can
 //! tell, its own sign of life has stopped. Agents without a sign of life have no say; a node that still gives one counts
 //! as one that hears itself. So a node that is only cut off from one side stays. Who writes its name into a status is
-//! alive, whatever was heard of it before. Never knows the time: what lasts too long is told as a fact.
+//! alive, whatever was heard of it before. The words in which an Egress tells of the verdict are here too. Never knows
+//! the time: what lasts too long is told as a fact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,8 +97,8 @@ impl Agents {
 
     /// The nodes that are gone by what is known, of those that are in the cluster.
     fn judge(&self, is_in_cluster: impl Fn(&NodeName) -> bool) -> BTreeMap<NodeName, Gone> {
-        let beats = |node: &NodeName| self.signs.get(node) == Some(&Sign::Given);
-        let has_say = |node: &&NodeName| beats(node) && is_in_cluster(node);
+        let is_alive = |node: &NodeName| self.signs.get(node) == Some(&Sign::Given);
+        let has_say = |node: &&NodeName| is_alive(node) && is_in_cluster(node);
         let agents = self.signs.keys().filter(has_say).count();
         let suspects = self.signs.keys().chain(self.missed_by.keys());
         suspects

@@ -3,9 +3,9 @@
 //! Owns moves: away from a node that holds more than its limit, the newest first; and to a node that has come (back) and
 //! was stable for a while, where that makes the fuller of two nodes less full. A move is a list of candidates that begins
 //! with another node and leaves the holder out: whoever is no candidate lets go. It is over when the status names another
-//! node; who has let go is a candidate again before that. At most so many are under way at once. Each move to a node that has come goes to one that is nearer to the
-//! address than its holder, so they end. Never moves an address that no other node has room for, and nothing because the
-//! operator was restarted.
+//! node; who has let go is a candidate again before that. At most so many are under way at once. Each move to a node that
+//! has come goes to one that is nearer to the address than its holder, so they end. Never moves an address that no other
+//! node has room for, and nothing because the operator was restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,7 @@
 //! that it was placed on before, else the first in its own order that has room; the oldest choose first. What counts for
 //! a node's limit is the places on it. The other candidates are nodes with room, so that no failover breaks a limit.
 //! Where an address is to leave its holder, see `moving`. A change costs work for the Egresses whose place or list it
-//! touches, not for all.
+//! touches, not for all. Never takes an address from a holder that may keep it.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! What each object should say, against what it says.
 //!
-//! Owns when a finalizer comes and goes, when a holder is cleared, and which writes bring an object to say what it should.
-//! Never gives one that would change nothing.
+//! Owns when a finalizer comes and goes, when a holder is cleared, and which writes bring an object to say what it
+//! should. Never gives one that would change nothing.
 
 use super::liveness::lose;
 use super::{Control, EgressFact, EgressWrite, Entry, Object, PoolWrite, Writer, take, verdict};

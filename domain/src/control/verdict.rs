@@ -1,7 +1,8 @@
 //! What is so, in conditions.
 //!
-//! Owns the reasons and messages of an Egress that has got what it wants, or waits for nodes, and of pools. A message
-//! holds nothing that changes often: each change costs a write per object. Never compares with what is written already.
+//! Owns the reasons and messages of an Egress that has got what it wants, or waits for nodes, and of pools; and, for
+//! want of a condition, what people are told of a node. A message holds nothing that changes often: each change costs a
+//! write per object. Never compares with what is written already.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! The writes that the operator may make, as values.
 //!
-//! Owns the vocabulary between deciding and doing, and of what people are told of nodes. Never says how a write is made, nor
-//! when it is tried again.
+//! Owns the vocabulary between deciding and doing, and of what people are told of nodes. Never says how a write is
+//! made, nor when it is tried again.
 
 use std::net::IpAddr;
 

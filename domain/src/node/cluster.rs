@@ -1,6 +1,7 @@
-//! The cluster around a node: its peers, and the destinations that are not outside.
+//! The cluster around a node: its peers, those of them that a pool allows, and the destinations that are not outside.
 //!
-//! Owns node addresses, Pod and Service networks. Never knows Pods or Egresses.
+//! Owns the nodes with their addresses, Pod and Service networks. Never knows Pods or Egresses, nor how nodes are
+//! ranked (see [`crate::placement`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -377,7 +377,7 @@ fn a_status_that_names_a_new_holder_is_followed() {
 }
 
 #[test]
-fn nodes_that_do_not_answer_are_absent_once_silence_may_be_taken_for_absence() {
+fn nodes_that_do_not_answer_are_missed_once_silence_may_be_taken_for_absence() {
     let mut world = World::new();
     let missed = |world: &World| {
         let missed = world.0.missed().into_iter();

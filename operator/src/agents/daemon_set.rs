@@ -1,7 +1,7 @@
 //! The manifests of the agents: `DaemonSet` and `ConfigMap`.
 //!
-//! Owns every field of them that Egret cares for; what others add stays. Each right that the Pods have stands here with
-//! its reason. Never reads or writes an object.
+//! Owns every field of them that Egret cares for, and the form of `--agent-max-unavailable`, which is one; what others add
+//! stays. Each right that the Pods have stands here with its reason. Never reads or writes an object.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! What the agents are run from: a `ConfigMap`, a Secret and a `DaemonSet`; and the configuration that is read for it.
+//! What the agents are run from: a `ConfigMap`, a Secret and a `DaemonSet`; the configuration that is read for it; and what
+//! the agents report, as far as that decides about these.
 //!
 //! Owns how they are read and written. Each is written and deleted only if it is still as it was read, so of two operators
 //! one reads anew. Never decides.
@@ -88,10 +89,10 @@ impl Store {
     }
 
     /// The `ConfigMap` of this name or, if there is none, Antrea's newest.
-    pub async fn source(&self, place: &Key) -> Result<Option<ConfigMap>, Error> {
-        let namespace = place.namespace.as_deref().unwrap_or_default();
+    pub async fn source(&self, at: &Key) -> Result<Option<ConfigMap>, Error> {
+        let namespace = at.namespace.as_deref().unwrap_or_default();
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
-        if let Some(found) = within_limit(api.get_opt(&place.name)).await? {
+        if let Some(found) = within_limit(api.get_opt(&at.name)).await? {
             return Ok(Some(found));
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), ANTREA_NAMESPACE);

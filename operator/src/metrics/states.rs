@@ -1,4 +1,4 @@
-//! How many objects are in which state.
+//! The metrics of Egresses, pools and nodes by state.
 //!
 //! Owns the gauges that a census fills. Never counts by itself (see `egret_domain::control::Census`).
 

@@ -1,6 +1,7 @@
 //! What the end of Egret takes, decided from what was read.
 //!
-//! Owns two decisions: which finalizers an object should have, and which Pods nobody ends any more. Pure.
+//! Owns two decisions: which finalizers an object should have, and which Pods nobody ends any more. Never reads
+//! nor writes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The roles that outlast those of `config/`, for as long as the namespace is there.
 //!
 //! Owns their fields. They belong to the namespace, so the garbage collector takes them away when that is gone, which
-//! nobody then has to be left to do. They give nothing that the operator does not have: the API server would refuse that.
+//! nobody then has to be left to do. They never give what the operator does not have: the API server would refuse that.
 
 use egret_runtime::home::NAMESPACE;
 use serde_json::{Value, json};

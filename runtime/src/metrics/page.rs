@@ -1,6 +1,6 @@
 //! The page that documents the metrics, docs/metrics.md, as tests hold it against the code.
 //!
-//! Owns the form of its tables. For tests only (feature `page`): no process reads the page.
+//! Owns the form of its tables. For tests only (feature `page`): never read by a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, fs, io};

@@ -1,7 +1,8 @@
 //! An object whose type may be wrong about it.
 //!
 //! Owns the decoding that keeps one malformed object from stopping a list or a watch, as kube's `DeserializeGuard` does;
-//! unlike that it keeps the whole object, so that a consumer can still find in it what must not be lost.
+//! unlike that it keeps the whole object, so that a consumer can still find in it what must not be lost. Never
+//! mends one.
 
 use std::borrow::Cow;
 

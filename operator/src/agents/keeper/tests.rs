@@ -1,4 +1,4 @@
-//! The keeper against a mock API server, until there is nothing to do.
+//! The keeper of the agents' objects against a mock API server, until there is nothing to do.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! The keeper against a mock API server, until there is nothing to do.
+//! The keeper of the webhook's certificates against a mock API server, until there is nothing to do.
 
 use std::future::pending;
 use std::net::SocketAddr;
