@@ -127,12 +127,12 @@ mod tests {
     fn unfinished_work_is_found_with_its_line() {
         for word in UNFINISHED {
             assert_one(
-                file("a.rs", &format!("//! x\n// {word}: later\n")),
+                file("a.rs", format!("//! x\n// {word}: later\n")),
                 "a.rs:2: ",
             );
         }
         assert_eq!(
-            broken(file("a.rs", &format!("//! {}S\n", UNFINISHED[0]))),
+            broken(file("a.rs", format!("//! {}S\n", UNFINISHED[0]))),
             [""; 0]
         );
     }
