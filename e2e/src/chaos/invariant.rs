@@ -48,13 +48,15 @@ impl Picture {
         with.map(|(node, _)| node.as_str()).collect()
     }
 
+    /// The Egresses that name this pool.
+    fn naming(&self, pool: &str) -> impl Iterator<Item = &Egress> {
+        let of_pool = move |egress: &&Egress| egress.spec.external_ip_pool.as_deref() == Some(pool);
+        self.egresses.iter().filter(of_pool)
+    }
+
     /// The Egresses that have an address of this pool, as their conditions tell.
     fn users_of(&self, pool: &str) -> impl Iterator<Item = &Egress> {
-        let of_pool = move |egress: &&Egress| egress.spec.external_ip_pool.as_deref() == Some(pool);
-        self.egresses
-            .iter()
-            .filter(of_pool)
-            .filter(|egress| is_allocated(egress))
+        self.naming(pool).filter(|egress| is_allocated(egress))
     }
 }
 
@@ -159,10 +161,10 @@ fn wrong_holder(picture: &Picture, egress: &Egress) -> Option<String> {
 }
 
 fn wrong_pool(picture: &Picture, pool: &Pool) -> Option<String> {
-    let users = picture.users_of(&pool.metadata.name).count();
     if pool.metadata.deletion_timestamp.is_some() {
-        return (users == 0).then(|| "is still being deleted, and nobody uses it".to_owned());
+        return still_deleted(picture, pool);
     }
+    let users = picture.users_of(&pool.metadata.name).count();
     let total = pool
         .range()
         .map(|range| u32::from(*range.end()) - u32::from(*range.start()) + 1);
@@ -172,6 +174,19 @@ fn wrong_pool(picture: &Picture, pool: &Pool) -> Option<String> {
     };
     (pool.status.usage != Some(right))
         .then(|| format!("says {:?} and not {right:?}", pool.status.usage))
+}
+
+/// A deletion waits for Egresses that name the pool, with or without an address, and says for which.
+fn still_deleted(picture: &Picture, pool: &Pool) -> Option<String> {
+    let said = pool.condition("Ready");
+    let said = said.map_or("", |condition| condition.message.as_str());
+    let mut names = said.split(|sign: char| sign.is_whitespace() || ",:".contains(sign));
+    let naming: BTreeSet<_> = picture
+        .naming(&pool.metadata.name)
+        .map(|egress| egress.metadata.name.as_str())
+        .collect();
+    (!names.any(|name| naming.contains(name)))
+        .then(|| format!("is still being deleted, for {naming:?}, and says: {said:?}"))
 }
 
 /// Addresses of pools that some node has though no Egress does.
@@ -274,6 +289,29 @@ mod tests {
         let all = [held("a", "10.10.5.1")];
         let wrong = wrong(&picture(&all, 2, &[("node-1", "10.10.5.1")]));
         assert!(wrong.starts_with("ExternalIPPool red: says"), "{wrong}");
+    }
+
+    #[test]
+    fn a_pool_that_is_still_being_deleted_says_which_egress_names_it() {
+        let deleted = |egresses: &[Value], said: &str| {
+            let mut picture = picture(egresses, 0, &[]);
+            picture.pools = vec![
+                serde_json::from_value(json!({
+                    "metadata": {"name": "red", "deletionTimestamp": "2026-11-25T00:00:00Z"},
+                    "spec": {"ipRanges": []},
+                    "status": {"conditions": [
+                        {"type": "Ready", "status": "False", "reason": "InUse", "message": said},
+                    ]},
+                }))
+                .unwrap(),
+            ];
+            wrong_pool(&picture, &picture.pools[0])
+        };
+        let waiting = [egress("b", "", None, "PoolDeleting")];
+        let said = "to be deleted once no Egress uses it: b";
+        assert_eq!(deleted(&waiting, said), None);
+        assert!(deleted(&waiting, "to be deleted").is_some());
+        assert!(deleted(&[], said).is_some());
     }
 
     #[test]
