@@ -118,8 +118,9 @@ no agent runs. After each filling it was checked that no two Egresses have the s
 ![Time and processor time of one change]({PLOT})
 
 - *All created*: until the API server had answered the last create, of 16 at once; so most of what follows is its own time.
-- *Writes*: requests of the operator that change an object; those to pools are in them. An Egress needs two, for its
-  address and finalizer stand in the object and the rest in its status.
+- *Writes*: requests of the operator that change an object. An Egress needs two, for its address and finalizer stand in the
+  object and the rest in its status; the third is the Event that tells of it. The fourth, where one more comes alone, is its
+  pool's usage: of many that come together a pool is written at most twice a second.
 - *One node less*: a Node is deleted; until no Egress lists it. What is concerned are those that did.
 
 {}",
