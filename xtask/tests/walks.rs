@@ -14,9 +14,9 @@ fn pointers(page: &str) -> Vec<Pointer<'_>> {
     let mut pieces = page.split('`');
     let mut between = pieces.next().unwrap_or_default();
     while let (Some(code), Some(after)) = (pieces.next(), pieces.next()) {
-        file = match (is_file(code), file, between) {
+        file = match (is_file(code), file, between.trim()) {
             (true, _, _) => Some(code),
-            (false, Some(file), ": " | ", ") => {
+            (false, Some(file), ":" | ",") => {
                 found.push((file, code));
                 Some(file)
             }
@@ -60,7 +60,7 @@ fn every_name_that_architecture_sends_a_reader_to_is_in_its_file() {
 
 #[test]
 fn a_name_belongs_to_the_file_before_it_and_a_lost_one_is_noticed() {
-    let page = "In `a/b.rs`: `x`, `Y::z`; then `w`, and `c/d.rs`, `v` or `e.yaml`: `u`.";
+    let page = "In `a/b.rs`:\n  `x`, `Y::z`; then `w`, and `c/d.rs`, `v` or `e.yaml`: `u`.";
     let names = [("a/b.rs", "x"), ("a/b.rs", "Y::z"), ("c/d.rs", "v")];
     assert_eq!(pointers(page), names);
     assert!(is_there(("xtask/src/lib.rs", "root")));

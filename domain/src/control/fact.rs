@@ -45,7 +45,7 @@ pub enum Fact {
         /// Whether it does.
         sign: Option<Sign>,
     },
-    /// The nodes of which an agent has not heard for longer than a lease, all of them.
+    /// The nodes of which an agent has not heard for eight seconds, all of them.
     Missed {
         /// The node that reports it.
         by: NodeName,

@@ -1,6 +1,6 @@
 //! Which nodes are gone.
 //!
-//! Owns the verdict over a node: most agents have not heard of it for longer than a lease, or, where no other agent can
+//! Owns the verdict over a node: most agents have not heard of it for eight seconds, or, where no other agent can
 //! tell, its own sign of life has stopped. Agents without a sign of life have no say; a node that still gives one counts
 //! as one that hears itself. So a node that is only cut off from one side stays. Who writes its name into a status is
 //! alive, whatever was heard of it before. The words in which an Egress tells of the verdict are here too. Never knows
@@ -26,7 +26,7 @@ pub enum Sign {
 pub(super) enum Gone {
     /// There is no such node any more.
     Deleted,
-    /// Most agents have not heard of it for longer than a lease.
+    /// Most agents have not heard of it for eight seconds.
     Unreachable,
     /// Its Lease has run out, and there is no other agent that could tell.
     Silent,
@@ -68,7 +68,7 @@ impl Gone {
 #[derive(Debug, Default)]
 pub(super) struct Agents {
     signs: BTreeMap<NodeName, Sign>,
-    /// By node, the nodes whose agents have not heard of it for longer than a lease.
+    /// By node, the nodes whose agents have not heard of it for eight seconds.
     missed_by: BTreeMap<NodeName, BTreeSet<NodeName>>,
     /// Nodes that have written to a status although they were taken to be gone, as long as others believe so.
     returned: BTreeSet<NodeName>,

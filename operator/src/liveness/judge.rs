@@ -1,6 +1,6 @@
 //! What was seen of agents, look by look.
 //!
-//! Owns how long something must be seen to be told: a report for longer than a lease, a Lease that is not renewed for as
+//! Owns how long something must be seen to be told: a report for eight seconds, a Lease that is not renewed for as
 //! many looks as renewals were due. Both are counted in looks that were answered, so neither a paused operator nor an
 //! absent API server lets time pass. Other clocks are compared with themselves only. Never looks by itself.
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::Since;
 
-/// A lease of an egress IP (5 s), and the time by which the report of a return may be late.
+/// By then another node has taken over and said so, where one can, and the report of a return has come, though late.
 pub(super) const LONG: Duration = Duration::from_secs(8);
 /// A Lease that is the same in as many looks after one has run out. They are as far apart as its renewals.
 pub(super) const LOOKS: u32 = 4;

@@ -10,7 +10,7 @@ impl Cluster {
         }]);
     }
 
-    /// The agents of some nodes have not heard of others for longer than a lease.
+    /// The agents of some nodes have not heard of others for eight seconds.
     pub(super) fn missed(&mut self, by: &[String], nodes: &[&str]) {
         let nodes: BTreeSet<NodeName> = nodes.iter().map(|node| (*node).into()).collect();
         self.tell_of_agents(by.iter().map(|by| Fact::Missed {

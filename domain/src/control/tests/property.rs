@@ -43,7 +43,7 @@ enum Step {
     /// An agent reports whether its node can be a gateway, or its report goes.
     Report(String, Option<bool>),
     Sign(String, Option<Sign>),
-    /// An agent has not heard of these nodes for longer than a lease.
+    /// An agent has not heard of these nodes for eight seconds.
     Miss(String, BTreeSet<String>),
     /// A node loses its power, as all others tell; or it is back.
     Power(String, bool),

@@ -19,7 +19,7 @@ pub(super) struct World {
     /// What agents report of their nodes: whether these can be gateways.
     pub(super) reports: BTreeMap<NodeName, bool>,
     pub(super) signs: BTreeMap<NodeName, Sign>,
-    /// By agent, the nodes that it has not heard of for longer than a lease.
+    /// By agent, the nodes that it has not heard of for eight seconds.
     pub(super) missed: BTreeMap<NodeName, BTreeSet<NodeName>>,
 }
 
